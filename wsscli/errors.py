@@ -1,0 +1,25 @@
+"""The errors that wss raises on purpose: what is wrong, where, and what to do, in one line."""
+
+
+class WssError(Exception):
+    """Something the user can mend. The command line prints it as one line and exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(WssError):
+    """The call itself is off (an option, a combination of options). Exits with 2."""
+
+    exit_code = 2
+
+
+class PartialError(WssError):
+    """The step is done but some images failed under `--keep-going`. Exits with 3."""
+
+    exit_code = 3
+
+
+class FailUnderError(WssError):
+    """`wss eval --fail-under` was missed. Exits with 4."""
+
+    exit_code = 4
