@@ -1,0 +1,131 @@
+"""Reading mask directories, and plain folders of indexed PNGs in their place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from wsscli.classes import ClassTable
+from wsscli.errors import WssError
+from wsscli.maskdir.manifest import Input, Manifest, file_digest, ids_digest, read_manifest
+from wsscli.maskdir.png import Mask, read_mask
+from wsscli.maskdir.scores import Scores, read_scores
+
+
+@dataclass(frozen=True)
+class MaskDir:
+    """A directory of masks and/or scores, open for reading.
+
+    Attributes:
+        path: the directory.
+        manifest: None for a plain folder of PNGs.
+    """
+
+    path: Path
+    manifest: Manifest | None
+
+    @property
+    def has_masks(self) -> bool:
+        return self.manifest is None or "masks" in self.manifest.kind
+
+    @property
+    def has_scores(self) -> bool:
+        return self.manifest is not None and "scores" in self.manifest.kind
+
+    @property
+    def classes(self) -> ClassTable | None:
+        return self.manifest.classes if self.manifest else None
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The ids of all images that have a file here, sorted."""
+        if self.manifest is None:
+            return sorted(_ids_under(self.path, ".png"))
+        if self.has_masks:
+            return sorted(_ids_under(self.path / "masks", ".png"))
+        return sorted(_ids_under(self.path / "scores", ".npz"))
+
+    def mask_path(self, name: str) -> Path:
+        return (self.path if self.manifest is None else self.path / "masks") / f"{name}.png"
+
+    def scores_path(self, name: str) -> Path:
+        return self.path / "scores" / f"{name}.npz"
+
+    def mask(self, name: str) -> Mask:
+        """uint8 (H, W) of one image."""
+        return read_mask(self.mask_path(name))
+
+    def scores(self, name: str) -> Scores:
+        """The score maps of one image."""
+        return read_scores(self.scores_path(name))
+
+    def as_input(self, role: str) -> Input:
+        """This directory as an entry of another one's lineage.
+
+        A plain folder has no digest of its content: its id list and file sizes stand in for it.
+        """
+        if self.manifest is not None:
+            return Input(role, str(self.path.resolve()), self.manifest.digest())
+        sizes = (f"{name} {self.mask_path(name).stat().st_size}" for name in self.ids)
+        return Input(role, str(self.path.resolve()), ids_digest(sizes))
+
+
+def open_maskdir(path: Path | str, *, need: Literal["masks", "scores", "any"] = "any") -> MaskDir:
+    """Open a directory for reading.
+
+    Args:
+        path: a directory written by wss, or any folder of indexed PNGs.
+        need: what the caller will read.
+
+    Raises:
+        WssError: missing, incomplete, of another kind, or without what is needed.
+    """
+    root = Path(path)
+    if not root.exists():
+        raise WssError(f"{root}: no such directory")
+    if not root.is_dir():
+        raise WssError(f"{root}: a file, but a mask directory is needed")
+    manifest = read_manifest(root)
+    if manifest is None:
+        return _open_plain(root, need)
+    if "masks" not in manifest.kind and "scores" not in manifest.kind:
+        raise WssError(f"{root}: holds a {manifest.kind} (written by `wss {manifest.step}`), but a mask directory is needed")
+    if not manifest.complete:
+        raise WssError(
+            f"{root}: incomplete (`wss {manifest.step}` was stopped before its end); run that command again, it goes on where it stopped"
+        )
+    opened = MaskDir(root, manifest)
+    if need == "masks" and not opened.has_masks:
+        raise WssError(f"{root}: holds {manifest.score_type} scores but no masks; make them with `wss argmax {root} -o OUT` or `wss crf`")
+    if need == "scores" and not opened.has_scores:
+        raise WssError(f"{root}: holds masks but no scores; `wss {manifest.step} --scores` writes them where that step has them")
+    return opened
+
+
+def _open_plain(root: Path, need: str) -> MaskDir:
+    if need == "scores":
+        raise WssError(f"{root}: no wss.json here, and scores are read from directories written by wss only")
+    opened = MaskDir(root, None)
+    if next(_ids_under(root, ".png"), None) is None:
+        raise WssError(f"{root}: neither a wss.json nor any PNG here; give a mask directory or a folder of indexed PNGs")
+    return opened
+
+
+def _ids_under(root: Path, suffix: str) -> Iterator[str]:
+    if not root.is_dir():
+        return
+    prefix = len(str(root)) + 1
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if name.endswith(suffix) and not name.startswith("."):
+                yield f"{folder}/{name}"[prefix : -len(suffix)].replace(os.sep, "/")
+
+
+def input_file(role: str, path: Path) -> Input:
+    """A single file as an entry of the lineage."""
+    return Input(role, str(path.resolve()), file_digest(path))
