@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from wsscli.errors import WssError
@@ -23,8 +24,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
-        part_is_ours = error.errno == errno.ENOSPC
-        if part_is_ours:
+        with suppress(OSError):
             part.unlink(missing_ok=True)
         raise writing_failed(path, error) from error
 

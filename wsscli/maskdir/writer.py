@@ -1,0 +1,302 @@
+"""Writing a directory so that nothing is half-written and a killed run goes on where it stopped.
+
+While a step runs, `journal.jsonl` gets one line an image, after its files are in place; the line holds what the
+manifest will say of the image. A run that finds the journal of a killed one skips the images whose line is whole
+and whose files are there. The journal's lock keeps two runs out of one directory and dies with its process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+
+from wsscli.errors import WssError
+from wsscli.maskdir.files import safe_id, writing_failed
+from wsscli.maskdir.manifest import (
+    NAME,
+    Manifest,
+    content_digest,
+    file_digest,
+    read_manifest,
+    write_manifest,
+)
+from wsscli.maskdir.png import Mask, write_mask
+from wsscli.maskdir.scores import Scores, write_scores
+
+JOURNAL = "journal.jsonl"
+LOG = "log.jsonl"
+OWN = (NAME, JOURNAL, LOG, "masks", "scores", "model.safetensors", "last.ckpt", "tensorboard")
+
+
+@dataclass
+class Output:
+    """What a step makes of one image.
+
+    Attributes:
+        mask: uint8 (H, W), 255 unlabelled.
+        scores: the score maps.
+        fell_back: why the step passed the input on or did less than asked.
+        dropped: why there is no result for this image; then mask and scores are None.
+    """
+
+    mask: Mask | None = None
+    scores: Scores | None = None
+    fell_back: str | None = None
+    dropped: str | None = None
+
+
+Record = dict[str, Any]
+
+
+def write_output(root: Path, name: str, output: Output) -> Record:
+    """Write one image's files under `root`; returns its journal line. Safe in any thread or process."""
+    safe_id(name)
+    record: Record = {"id": name, "files": {}}
+    if output.mask is not None:
+        data = write_mask(root / "masks" / f"{name}.png", output.mask)
+        record["files"][f"masks/{name}.png"] = hashlib.sha256(data).hexdigest()
+        counts = np.bincount(output.mask.ravel(), minlength=256)
+        record["pixels"] = {str(value): int(counts[value]) for value in np.flatnonzero(counts)}
+    if output.scores is not None:
+        data = write_scores(root / "scores" / f"{name}.npz", output.scores)
+        record["files"][f"scores/{name}.npz"] = hashlib.sha256(data).hexdigest()
+    for key in ("fell_back", "dropped"):
+        reason = getattr(output, key)
+        if reason is not None:
+            record[key] = reason
+    return record
+
+
+class Writer:
+    """An output directory under its lock, from `begin` to `close`.
+
+    Attributes:
+        root: the directory.
+        manifest: what it will say, not complete yet.
+        resuming: whether an earlier run of the same options left part of the work.
+        done: the ids whose results are in place.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, journal: IO[str], records: dict[str, Record], *, resuming: bool):
+        self.root, self.manifest, self.resuming = root, manifest, resuming
+        self._journal, self._records = journal, records
+        self._started = time.time()
+
+    @property
+    def done(self) -> set[str]:
+        return set(self._records)
+
+    def put(self, name: str, output: Output) -> None:
+        """Write one image's results and note them."""
+        self.note(write_output(self.root, name, output))
+
+    def note(self, record: Record) -> None:
+        """Note an image whose files `write_output` has written. Call it from one thread."""
+        try:
+            self._journal.write(json.dumps(record, ensure_ascii=False) + "\n")
+            self._journal.flush()
+        except OSError as error:
+            raise writing_failed(self.root / JOURNAL, error) from error
+        self._records[record["id"]] = record
+
+    def log(self, **fields: Any) -> None:
+        """Append a line to `log.jsonl` (times and host live there, outside the digest)."""
+        append_log(self.root, {"time": round(time.time(), 3), **fields})
+
+    def close(self, *, files: Sequence[str] = (), **extras: Any) -> Manifest:
+        """Complete the directory: gather the records into the manifest, write it, drop the journal.
+
+        Args:
+            files: result files beside those of the records (a model's weights).
+            extras: manifest entries that are known only now.
+        """
+        records = [self._records[name] for name in sorted(self._records)]
+        digests = {name: digest for record in records for name, digest in record["files"].items()}
+        digests |= {name: file_digest(self.root / name).removeprefix("sha256:") for name in files}
+        final = replace(
+            self.manifest,
+            complete=True,
+            content=content_digest(digests),
+            pixels=self._pixels(records),
+            dropped=_reasons(records, "dropped"),
+            fell_back=_reasons(records, "fell_back"),
+            **extras,
+        )
+        self.log(event="end", images=len(records), seconds=round(time.time() - self._started, 2), host=os.uname().nodename)
+        write_manifest(self.root, final)
+        (self.root / JOURNAL).unlink()
+        self._journal.close()
+        return final
+
+    def _pixels(self, records: Iterable[Record]) -> dict[str, int]:
+        totals: dict[int, int] = {}
+        for record in records:
+            for value, count in record.get("pixels", {}).items():
+                totals[int(value)] = totals.get(int(value), 0) + count
+        names = self.manifest.classes.names if self.manifest.classes else ()
+        return {
+            "unlabelled" if v == 255 else names[v] if v < len(names) else str(v): totals[v] for v in sorted(totals)
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._journal.close()  # what was done stays; the same command goes on from here
+
+
+def _reasons(records: Iterable[Record], key: str) -> tuple[dict[str, str], ...]:
+    return tuple({"id": record["id"], "reason": record[key]} for record in records if key in record)
+
+
+def append_log(root: Path, fields: dict[str, Any]) -> None:
+    """Append one line to `log.jsonl`."""
+    try:
+        with (root / LOG).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(fields, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise writing_failed(root / LOG, error) from error
+
+
+def begin(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Writer | None:
+    """Start or resume writing a directory.
+
+    Args:
+        root: the directory; made if missing.
+        manifest: what it will hold.
+        overwrite: replace what another run left there.
+
+    Returns:
+        None when the directory is complete and was made with the same options: nothing to do.
+
+    Raises:
+        WssError: the directory is not wss's, was made with other options (the message shows the first that
+            differs), is being written by another process, or cannot be written.
+    """
+    if root.exists() and not root.is_dir():
+        raise WssError(f"{root}: a file; -o names a directory")
+    present = read_manifest(root) if not overwrite else None
+    if present is None and not overwrite:
+        _refuse_foreign(root)
+    if present is not None:
+        difference = _difference(present, manifest)
+        if difference:
+            raise WssError(f"{root}: was made with other options: {difference}; use another -o, or --overwrite to replace it")
+        if present.complete:
+            return None
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        journal = (root / JOURNAL).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise writing_failed(root / JOURNAL, error) from error
+    try:
+        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        journal.close()
+        raise WssError(f"{root}: another wss process is writing here; wait for it, or use another -o") from error
+    try:
+        if overwrite:
+            _clear(root, journal)
+        records = _whole_records(root, journal)
+        if present is None:
+            write_manifest(root, manifest)
+    except OSError as error:
+        journal.close()
+        raise writing_failed(root, error) from error
+    except WssError:
+        journal.close()
+        raise
+    return Writer(root, manifest, journal, records, resuming=present is not None)
+
+
+def _refuse_foreign(root: Path) -> None:
+    if root.is_dir():
+        strangers = sorted(p.name for p in root.iterdir() if p.name != JOURNAL and not p.name.startswith("."))
+        if strangers:
+            raise WssError(f"{root}: not empty and not written by wss (holds {strangers[0]}); use another -o")
+
+
+def _clear(root: Path, journal: IO[str]) -> None:
+    """Remove what wss wrote, and nothing else."""
+    if read_manifest_quietly(root) is None:
+        _refuse_foreign(root)
+    for name in OWN:
+        path = root / name
+        if name == JOURNAL:
+            journal.truncate(0)
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def read_manifest_quietly(root: Path) -> bool | None:
+    """True when a wss.json is there, readable or not; None otherwise."""
+    return True if (root / NAME).exists() else None
+
+
+def _whole_records(root: Path, journal: IO[str]) -> dict[str, Record]:
+    """The journal's whole lines whose files are still there; a torn last line is cut off."""
+    journal.seek(0)
+    records: dict[str, Record] = {}
+    kept = 0
+    for line in journal:
+        if not line.endswith("\n"):
+            break
+        record = None
+        with suppress(ValueError):
+            record = json.loads(line)
+        if record is None:
+            break
+        kept += len(line.encode())
+        if all((root / name).exists() for name in record["files"]):
+            records[record["id"]] = record
+    journal.seek(0)
+    journal.truncate(kept)
+    journal.seek(0, os.SEEK_END)
+    return records
+
+
+_COMPARED = ("step", "kind", "seed", "split", "score_type", "images", "ids_digest")
+
+
+def _difference(present: Manifest, wanted: Manifest) -> str | None:
+    """The first thing in which two manifests differ, in words; None when they are of the same run."""
+    for name in ("step",):
+        if present.step != wanted.step:
+            return f"it is the output of `wss {present.step}`, not of `wss {wanted.step}`"
+    before, now = _plain(present.options), _plain(wanted.options)
+    for option in sorted(before.keys() | now.keys()):
+        if before.get(option) != now.get(option):
+            return f"--{option.replace('_', '-')} was {before.get(option)!r}, now {now.get(option)!r}"
+    if present.classes != wanted.classes:
+        return "the class table differs"
+    for name in _COMPARED:
+        a, b = getattr(present, name), getattr(wanted, name)
+        if a != b:
+            what = {"ids_digest": "the image list", "images": "the number of images"}.get(name, name)
+            return f"{what} was {a!r}, now {b!r}"
+    a_inputs = {i.role: i.digest for i in present.inputs}
+    b_inputs = {i.role: i.digest for i in wanted.inputs}
+    for role in sorted(a_inputs.keys() | b_inputs.keys()):
+        if a_inputs.get(role) != b_inputs.get(role):
+            return f"its input '{role}' has changed"
+    if present.supervision != wanted.supervision:
+        return f"the supervision was {list(present.supervision)}, now {list(wanted.supervision)}"
+    return None
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(options))  # tuples as lists, as the file has them
+    return plain

@@ -1,0 +1,303 @@
+"""What all steps share: their common options, the plan of their output, and the loop over images."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from wsscli.errors import PartialError, UsageError, WssError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wsscli.classes import ClassTable
+    from wsscli.maskdir.manifest import DataRef, Input
+    from wsscli.maskdir.writer import Output, Record, Writer
+
+log = logging.getLogger("wsscli")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Options that every step takes.
+
+    Attributes:
+        ids: Only the image ids listed in this file, one a line.
+        limit: Only the first N images (of the sorted ids).
+        seed: Seed of everything random.
+        workers: Images at a time, 0 = one a core. Results do not depend on it.
+        dry_run: Say what would be read and written, and do nothing.
+        overwrite: Replace what another run left in the output directory.
+        keep_going: Go on when an image fails; failures are listed as dropped, the exit code is 3.
+    """
+
+    ids: Path | None = None
+    limit: int | None = None
+    seed: int = 0
+    workers: int = 0
+    dry_run: bool = False
+    overwrite: bool = False
+    keep_going: bool = False
+
+    @property
+    def threads(self) -> int:
+        """The number of workers meant."""
+        if self.workers < 0:
+            raise UsageError(f"--workers {self.workers}: give 0 (one a core) or more")
+        return self.workers or len(os.sched_getaffinity(0))
+
+    def select(self, ids: Iterable[str]) -> list[str]:
+        """The ids this run is about, sorted.
+
+        Raises:
+            WssError: `--ids` names an id that is not there, or nothing is left.
+        """
+        chosen = sorted(ids)
+        if self.ids is not None:
+            wanted = read_ids(self.ids)
+            unknown = sorted(set(wanted) - set(chosen))
+            if unknown:
+                raise WssError(
+                    f"{self.ids}: {len(unknown)} ids are not among the {len(chosen)} images, the first is '{unknown[0]}'"
+                )
+            chosen = sorted(wanted)
+        if self.limit is not None:
+            if self.limit < 1:
+                raise UsageError(f"--limit {self.limit}: give 1 or more")
+            chosen = chosen[: self.limit]
+        if not chosen:
+            raise WssError("no images to work on: the id list is empty")
+        return chosen
+
+
+def read_ids(path: Path) -> list[str]:
+    """The ids of a list file: one a line, empty lines and lines behind # skipped.
+
+    Raises:
+        WssError: unreadable, an id twice, or one that leaves the root.
+    """
+    from wsscli.maskdir.files import safe_id
+
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WssError(f"{path}: cannot be read as an id list ({error}); give a text file with an id a line") from error
+    found: dict[str, None] = {}
+    for number, line in enumerate(lines, 1):
+        name = line.strip()
+        if not name or name.startswith("#"):
+            continue
+        safe_id(name, where=f"{path} line {number}")
+        if name in found:
+            raise WssError(f"{path} line {number}: id '{name}' stands twice")
+        found[name] = None
+    return list(found)
+
+
+@dataclass
+class Plan:
+    """What a step is about to write; becomes the manifest.
+
+    Attributes:
+        step: the subcommand.
+        out: the output directory.
+        kind: "masks", "scores", "masks+scores" or "model".
+        options: every RESOLVED option that can change the result; Path values are kept apart.
+        inputs: what it reads, for the lineage.
+        supervision: the ledger (union of the inputs' and this step's own).
+    """
+
+    step: str
+    out: Path
+    kind: str
+    options: dict[str, Any]
+    classes: ClassTable | None = None
+    data: DataRef | None = None
+    split: str | None = None
+    inputs: Sequence[Input] = ()
+    supervision: Iterable[str] = ()
+    score_type: str | None = None
+
+
+def open_job(plan: Plan, run: Run, ids: Sequence[str]) -> Job | None:
+    """Begin (or resume) the output directory of a plan.
+
+    Returns:
+        None when there is nothing to do: a dry run, or the output is complete with the same options. The caller
+        returns `plan.out`.
+
+    Raises:
+        WssError: see `wsscli.maskdir.writer.begin`; also when the output is one of the inputs.
+    """
+    from wsscli.maskdir.manifest import Manifest, ids_digest
+    from wsscli.maskdir.writer import begin
+
+    for source in plan.inputs:
+        if Path(source.path) == plan.out.resolve():
+            raise WssError(f"{plan.out}: is also the input '{source.role}'; a step never writes into what it reads, use another -o")
+    options = {k: v for k, v in plan.options.items() if not isinstance(v, Path)}
+    paths = {k: str(v) for k, v in plan.options.items() if isinstance(v, Path)}
+    manifest = Manifest(
+        kind=plan.kind, step=plan.step, options=options, paths=paths, seed=run.seed, classes=plan.classes,
+        data=plan.data, split=plan.split, images=len(ids), ids_digest=ids_digest(ids), inputs=tuple(plan.inputs),
+        supervision=tuple(sorted(set(plan.supervision))), score_type=plan.score_type, versions=versions(),
+    )  # fmt: skip
+    if run.dry_run:
+        sources = ", ".join(f"{i.role} {i.path}" for i in plan.inputs) or "images only"
+        log.info("would read %s (%d images of split %s) and write %s to %s", sources, len(ids), plan.split, plan.kind, plan.out)
+        return None
+    writer = begin(plan.out, manifest, overwrite=run.overwrite)
+    if writer is None:
+        log.info("%s is complete with the same options: nothing to do", plan.out)
+        return None
+    job = Job(writer, ids)
+    if writer.resuming and plan.kind != "model":
+        log.info("%s: going on, %d of %d images are done", plan.out, len(ids) - len(job.todo), len(ids))
+    return job
+
+
+class Job:
+    """An output directory being filled.
+
+    Attributes:
+        todo: ids without a result yet, sorted.
+        path: the directory.
+        resuming: an earlier run left part of the work.
+    """
+
+    def __init__(self, writer: Writer, ids: Sequence[str]):
+        self.writer = writer
+        self.path = writer.root
+        self.resuming = writer.resuming
+        done = writer.done
+        self.todo = [name for name in ids if name not in done]
+
+    def put(self, name: str, output: Output) -> None:
+        """Write the results of one image."""
+        self.writer.put(name, output)
+
+    def close(self, *, files: Sequence[str] = (), **extras: Any) -> Path:
+        """Complete the directory (see `Writer.close`)."""
+        self.writer.close(files=files, **extras)
+        return self.path
+
+    def __enter__(self) -> Job:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.writer.__exit__(*exc)
+
+
+def per_image(
+    plan: Plan,
+    run: Run,
+    ids: Sequence[str],
+    work: Callable[[str], Output],
+    *,
+    backend: Literal["threads", "processes"] = "threads",
+) -> Path:
+    """Run a function over images and write what it returns: complete, resume, overwrite, workers, failures.
+
+    Args:
+        plan: what to write.
+        run: the common options.
+        ids: the images.
+        work: id -> Output; called in threads (or processes: then it must be picklable), in any order.
+        backend: threads for code that releases the GIL, processes for code that holds it.
+
+    Returns:
+        The output directory.
+
+    Raises:
+        PartialError: under `keep_going`, when some images failed; the directory is complete without them.
+        WssError: the first failure otherwise.
+    """
+    job = open_job(plan, run, ids)
+    if job is None:
+        return plan.out
+    with job:
+        failed = _fill(job, run, work, backend, plan.step)
+        job.close()
+    if failed:
+        raise PartialError(f"{plan.out}: {failed} of {len(ids)} images failed and are listed as dropped in its wss.json")
+    return plan.out
+
+
+def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step: str) -> int:
+    from joblib import Parallel, delayed
+
+    from wsscli.progress import track
+
+    parallel = Parallel(
+        n_jobs=min(run.threads, max(1, len(job.todo))),
+        backend="threading" if backend == "threads" else "loky",
+        return_as="generator_unordered",  # bounded: at most two tasks a worker are in flight
+        pre_dispatch="2*n_jobs",
+        batch_size=1,
+    )
+    call = partial(_one, job.path, work, run.keep_going)
+    failed = 0
+    with one_thread_libraries(), track(len(job.todo), step) as progress:
+        for record in parallel(delayed(call)(name) for name in job.todo):
+            if record.pop("failed", False):
+                failed += 1
+                log.warning("%s", record["dropped"])
+            job.writer.note(record)
+            progress.advance()
+    return failed
+
+
+def _one(root: Path, work: Callable[[str], Output], keep_going: bool, name: str) -> Record:
+    from wsscli.maskdir.writer import Output, write_output
+
+    try:
+        return write_output(root, name, work(name))
+    except WssError as error:
+        if not keep_going:
+            raise
+        return {**write_output(root, name, Output(dropped=f"failed: {error}")), "failed": True}
+
+
+@contextmanager
+def one_thread_libraries() -> Iterator[None]:
+    """OpenCV on one thread while images run side by side: its own threads would only get in their way."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and the libraries whose numbers can differ between versions."""
+    found = {"python": platform.python_version()}
+    for name in ("wsscli", "torch", "numpy", "opencv-python-headless", "numba", "Pillow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def inherit(*manifests: Any, add: Iterable[str] = ()) -> list[str]:
+    """The ledger of a step: the union of its inputs' and its own.
+
+    Args:
+        manifests: manifests of the inputs; None (a plain folder) counts as `external-model:unknown`.
+        add: what this step itself uses.
+    """
+    ledger = set(add)
+    for manifest in manifests:
+        ledger |= set(manifest.supervision) if manifest is not None else {"external-model:unknown"}
+    return sorted(ledger)
