@@ -1,0 +1,233 @@
+"""Backbones: convolutional feature extractors with a chosen output stride, and their ImageNet weights.
+
+Every backbone takes images normalised by its own `mean` and `std` (see `Backbone.normalise`) and returns one
+feature map. Strides are turned into dilations from the back, so that the ImageNet weights stay valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from wsscli.errors import UsageError, WssError
+from wsscli.nets.tiny import TinyBody
+from wsscli.nets.weights import load_lite0, load_timm, load_torchvision
+
+Pixel = tuple[float, float, float]
+Extract = Callable[[Any, torch.Tensor], torch.Tensor]  # (body, images) -> feature map
+IMAGENET_MEAN: Pixel = (0.485, 0.456, 0.406)
+IMAGENET_STD: Pixel = (0.229, 0.224, 0.225)
+
+
+class Backbone(nn.Module):
+    """A feature extractor: (N,3,H,W) normalised float -> (N, channels, about H/stride, about W/stride).
+
+    Attributes:
+        name: as given to `--backbone`.
+        channels: channels of the feature map.
+        stride: pixels of the image for one step in the feature map.
+        mean, std: what the weights expect, for RGB in [0, 1].
+        body: the library's net; its parameter names are those of the library's published weights.
+    """
+
+    def __init__(self, name: str, body: nn.Module, extract: Extract, stride: int, mean: Pixel, std: Pixel):
+        super().__init__()
+        self.name = name
+        self.body = body
+        self.stride = stride
+        self.mean = mean
+        self.std = std
+        self._extract = extract
+        self._mean: torch.Tensor
+        self._std: torch.Tensor
+        self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("_std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
+        with torch.no_grad():
+            self.eval()
+            probe = self(torch.zeros(1, 3, 64, 64))
+            self.train()
+        if probe.ndim != 4:
+            raise WssError(
+                f"backbone {name}: its features are {probe.ndim}-dimensional, not a map (N,C,h,w); "
+                "take a convolutional net"
+            )
+        self.channels = probe.shape[1]
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 RGB (N,3,H,W) -> float32 as the weights expect it."""
+        return (images.float() - self._mean) / self._std
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self._extract(self.body, images)
+
+
+class _Kind(NamedTuple):
+    build: Callable[[int, bool], tuple[nn.Module, Extract]]
+    weights: Callable[[nn.Module], None] | None
+    mean: Pixel
+    std: Pixel
+    output_stride: int  # default
+    strides: tuple[int, ...]
+
+
+def _build_lite0(output_stride: int, head: bool) -> tuple[nn.Module, Extract]:
+    import timm
+
+    body = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0, output_stride=output_stride)
+    return _timm_head(body, head), _timm_features
+
+
+def _timm_head(body: nn.Module, head: bool) -> nn.Module:
+    # The 1x1 expansion before the classifier (320 -> 1280 in lite0) only pays for image classification.
+    if not head and hasattr(body, "conv_head") and hasattr(body, "bn2"):
+        body.conv_head = nn.Identity()
+        body.bn2 = nn.Identity()
+    return body
+
+
+def _timm_features(body: Any, images: torch.Tensor) -> torch.Tensor:
+    return body.forward_features(images)
+
+
+def _build_vgg16(output_stride: int, head: bool) -> tuple[nn.Module, Extract]:
+    """VGG-16's 13 convolutions as DeepLab and SEC change them.
+
+    3x3 pools with padding 1 (321 -> 161 -> 81 -> 41); where the output stride is reached, pools keep stride 1
+    and the convolutions behind them are dilated.
+    Source: METHODS section 1; DeepLab (Chen et al. 2015), section 3.
+    """
+    import torchvision
+
+    del head
+    body = torchvision.models.vgg16(weights=None, init_weights=False)
+    body.classifier = nn.Identity()
+    body.avgpool = nn.Identity()
+    stride, dilation = 1, 1
+    for index, layer in enumerate(body.features):
+        if isinstance(layer, nn.MaxPool2d):
+            step = 2 if stride * 2 <= output_stride else 1
+            body.features[index] = nn.MaxPool2d(3, stride=step, padding=1)
+            stride, dilation = stride * step, dilation * (2 // step)
+        elif isinstance(layer, nn.Conv2d):
+            layer.dilation = layer.padding = (dilation, dilation)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return body, lambda body, images: body.features(images)
+
+
+def _resnet_builder(name: str) -> Callable[[int, bool], tuple[nn.Module, Extract]]:
+    def build(output_stride: int, head: bool) -> tuple[nn.Module, Extract]:
+        import torchvision
+
+        del head
+        dilated = [False, output_stride <= 8, output_stride <= 16]  # layer2, layer3, layer4
+        body = getattr(torchvision.models, name)(weights=None, replace_stride_with_dilation=dilated)
+        body.fc = nn.Identity()
+        return body, _resnet_features
+
+    return build
+
+
+def _resnet_features(body: Any, images: torch.Tensor) -> torch.Tensor:
+    x = body.maxpool(body.relu(body.bn1(body.conv1(images))))  # (N,64,H/4,W/4)
+    return body.layer4(body.layer3(body.layer2(body.layer1(x))))  # (N,2048,h,w)
+
+
+def _build_tiny(output_stride: int, head: bool) -> tuple[nn.Module, Extract]:
+    del head
+    return TinyBody(output_stride), lambda body, images: body(images)
+
+
+_HALF: Pixel = (0.5, 0.5, 0.5)
+# EfficientNet-Lite's own preprocessing is (pixel - 127) / 128.
+_LITE_MEAN: Pixel = (127 / 255, 127 / 255, 127 / 255)
+_LITE_STD: Pixel = (128 / 255, 128 / 255, 128 / 255)
+
+_KINDS: dict[str, _Kind] = {
+    "lite0": _Kind(_build_lite0, load_lite0, _LITE_MEAN, _LITE_STD, 16, (8, 16, 32)),
+    "vgg16": _Kind(_build_vgg16, load_torchvision("vgg16"), IMAGENET_MEAN, IMAGENET_STD, 8, (8, 16, 32)),
+    "resnet50": _Kind(
+        _resnet_builder("resnet50"), load_torchvision("resnet50"), IMAGENET_MEAN, IMAGENET_STD, 8, (8, 16, 32)
+    ),
+    "resnet101": _Kind(
+        _resnet_builder("resnet101"), load_torchvision("resnet101"), IMAGENET_MEAN, IMAGENET_STD, 8, (8, 16, 32)
+    ),
+    "tiny": _Kind(_build_tiny, None, _HALF, _HALF, 8, (4, 8, 16)),
+}
+
+
+def _timm_kind(name: str) -> _Kind:
+    import timm
+
+    model = name.removeprefix("timm:")
+    if model not in timm.list_models():
+        near = timm.list_models(f"*{model[:8]}*")[:5]
+        raise UsageError(f"backbone {name}: timm has no model '{model}'; near: {', '.join(near) or 'none'}")
+
+    def build(output_stride: int, head: bool) -> tuple[nn.Module, Extract]:
+        try:
+            body = timm.create_model(model, pretrained=False, num_classes=0, output_stride=output_stride)
+        except (NotImplementedError, TypeError, ValueError, AssertionError, RuntimeError) as error:
+            raise WssError(
+                f"backbone {name}: timm cannot build it with output stride {output_stride} ({error}); "
+                "try --output-stride 32 or another net"
+            ) from error
+        return _timm_head(body, head), _timm_features
+
+    config = timm.get_pretrained_cfg(model)
+    mean = tuple(config.mean) if config else IMAGENET_MEAN
+    std = tuple(config.std) if config else IMAGENET_STD
+    return _Kind(build, load_timm(model), mean, std, 16, (8, 16, 32))  # type: ignore[arg-type]
+
+
+def _kind(name: str) -> _Kind:
+    if name.startswith("timm:"):
+        return _timm_kind(name)
+    if name not in _KINDS:
+        raise UsageError(f"unknown backbone '{name}'; known: {', '.join(_KINDS)}, timm:NAME")
+    return _KINDS[name]
+
+
+def default_output_stride(name: str) -> int:
+    """The output stride a backbone takes when none is asked for.
+
+    Raises:
+        UsageError: for an unknown name.
+    """
+    return _kind(name).output_stride
+
+
+def backbone(name: str, init: str = "none", output_stride: int | None = None, *, head: bool = True) -> Backbone:
+    """Build a backbone.
+
+    Args:
+        name: `lite0`, `vgg16`, `resnet50`, `resnet101`, `tiny` (for tests) or `timm:NAME`.
+        init: `imagenet` for the published weights, `none` for random ones, else the path of a weights file
+            (`.pth` or `.safetensors`) with the library's tensor names.
+        output_stride: pixels for one step of the feature map; None takes the backbone's default.
+        head: keep the 1x1 expansion that some nets have in front of their classifier (lite0: 320 -> 1280).
+
+    Raises:
+        UsageError: for an unknown name or a stride that the net cannot have.
+        WssError: when weights cannot be found, downloaded, read or do not fit.
+    """
+    from wsscli.nets.weights import load_file
+
+    kind = _kind(name)
+    stride = output_stride or kind.output_stride
+    if stride not in kind.strides:
+        raise UsageError(
+            f"backbone {name}: output stride {stride} is not possible; take one of {', '.join(map(str, kind.strides))}"
+        )
+    body, extract = kind.build(stride, head)
+    if init == "imagenet":
+        if kind.weights is None:
+            raise UsageError(f"backbone {name} has no ImageNet weights; pass --init none or --init FILE")
+        kind.weights(body)
+    elif init != "none":
+        load_file(body, Path(init), name)
+    return Backbone(name, body, extract, stride, kind.mean, kind.std)

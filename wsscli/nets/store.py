@@ -1,0 +1,135 @@
+"""Model directories: `model.safetensors` beside a manifest whose `model` entry says how to build the net."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from torch import nn
+
+from wsscli.classes import ClassTable
+from wsscli.errors import WssError
+from wsscli.maskdir.files import write_atomic
+from wsscli.maskdir.manifest import Manifest, read_manifest
+from wsscli.nets.classifier import CamNet
+from wsscli.nets.segmenter import RATES, DeepLab
+from wsscli.nets.weights import read_tensors, short
+
+log = logging.getLogger("wsscli")
+
+WEIGHTS = "model.safetensors"
+
+
+def save_model(directory: Path, model: nn.Module) -> None:
+    """Write the net's tensors to `model.safetensors`, atomically; the same tensors give the same bytes.
+
+    What to write into the manifest's `model` entry is `model.config`.
+    """
+    from safetensors.torch import save
+
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    write_atomic(directory / WEIGHTS, save(tensors))
+
+
+def model_manifest(directory: Path, *, arch: str | None = None) -> Manifest:
+    """The manifest of a complete model directory.
+
+    Args:
+        directory: a directory written by a training step.
+        arch: `"cam"` or `"segmentation"` to refuse the other sort.
+
+    Raises:
+        WssError: when it is no model directory, is not complete, or holds the other sort of net.
+    """
+    manifest = read_manifest(directory) if directory.is_dir() else None
+    if manifest is None:
+        raise WssError(f"{directory}: not a model directory (no wss.json); pass what train-cls or train-seg wrote")
+    if manifest.kind != "model" or manifest.model is None:
+        raise WssError(f"{directory}: holds {manifest.kind}, not a model; pass what train-cls or train-seg wrote")
+    if not manifest.complete:
+        raise WssError(
+            f"{directory}: its training is not complete; run the same {manifest.step} command again to finish it"
+        )
+    found = manifest.model.get("arch")
+    if arch == "cam" and found != "cam":
+        raise WssError(f"{directory}: holds a '{found}' net, a classifier is needed; pass what train-cls wrote")
+    if arch == "segmentation" and found not in RATES:
+        raise WssError(f"{directory}: holds a '{found}' net, a segmentation net is needed; pass what train-seg wrote")
+    return manifest
+
+
+def build_model(config: dict[str, object]) -> CamNet | DeepLab:
+    """The net that a manifest's `model` entry describes, with random weights.
+
+    Raises:
+        WssError: for an architecture that this version does not know.
+    """
+    values = dict(config)
+    arch = str(values.pop("arch", ""))
+    classes = ClassTable(tuple(values.pop("classes")))  # type: ignore[arg-type]
+    name = str(values.pop("backbone"))
+    if arch == "cam":
+        return CamNet.build(name, classes, **values)  # type: ignore[arg-type]
+    if arch in RATES:
+        return DeepLab.build(name, classes, arch=arch, **values)  # type: ignore[arg-type]
+    raise WssError(f"unknown architecture '{arch}' in a model's manifest; update wsscli")
+
+
+def load_model(directory: Path, device: str = "cpu", *, arch: str | None = None) -> CamNet | DeepLab:
+    """Build the net of a model directory, load its weights, set it to evaluation.
+
+    Args:
+        directory: a complete model directory.
+        device: `cpu`, `cuda`, `cuda:1`, ...
+        arch: `"cam"` or `"segmentation"` to refuse the other sort.
+
+    Raises:
+        WssError: when the directory is not a complete model directory or its weights do not fit its manifest.
+    """
+    manifest = model_manifest(directory, arch=arch)
+    assert manifest.model is not None
+    model = build_model(manifest.model)
+    _load_exactly(model, directory / WEIGHTS)
+    return model.to(device).eval()
+
+
+def _load_exactly(model: nn.Module, path: Path) -> None:
+    tensors = read_tensors(path, strip=False)
+    expected = model.state_dict()
+    wrong = [k for k in expected if k not in tensors or tensors[k].shape != expected[k].shape]
+    wrong += [k for k in tensors if k not in expected]
+    if wrong:
+        raise WssError(
+            f"{path}: does not fit the model entry of its wss.json ({short(wrong)}); train again with --overwrite"
+        )
+    model.load_state_dict(tensors)
+
+
+def init_from(model: CamNet | DeepLab, directory: Path) -> None:
+    """Start a net from an earlier model directory: every tensor of the same name and shape is taken.
+
+    What was not taken, on either side, is logged; tensors of another shape (a head for other classes) stay random.
+
+    Raises:
+        WssError: when the directory is no complete model or has another backbone.
+    """
+    manifest = model_manifest(directory)
+    assert manifest.model is not None
+    found, wanted = manifest.model.get("backbone"), model.backbone.name
+    if found != wanted:
+        raise WssError(f"{directory}: its backbone is {found}, not {wanted}; pass --backbone {found} or another --init")
+    tensors = read_tensors(directory / WEIGHTS, strip=False)
+    same_classes = manifest.model.get("classes") == list(model.classes.names)
+    mine = model.state_dict()
+    taken = {
+        key: value
+        for key, value in tensors.items()
+        if key in mine and mine[key].shape == value.shape and (same_classes or not key.startswith(model.last))
+    }
+    model.load_state_dict(taken, strict=False)
+    fresh = [k for k in mine if k not in taken]
+    unused = [k for k in tensors if k not in taken]
+    if fresh:
+        log.info("--init %s: stay random: %s", directory, short(fresh))
+    if unused:
+        log.info("--init %s: not taken: %s", directory, short(unused))
