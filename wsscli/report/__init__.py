@@ -1,0 +1,1 @@
+"""Pictures and pages: arrays in, RGB arrays or HTML text out."""
