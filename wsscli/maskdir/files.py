@@ -41,29 +41,3 @@ def writing_failed(path: Path, error: OSError) -> WssError:
     else:
         advice = "check the path and the file system"
     return WssError(f"cannot write {path}: {reason}; {advice}")
-
-
-def safe_id(name: str, *, where: str = "") -> str:
-    """Return `name` if it is an image id that stays under its root.
-
-    An id is a relative path with `/` between its parts. Absolute paths, `..`, empty parts, NUL and other
-    control characters, backslashes and parts that start with `.` (wss's temporary names) are refused.
-
-    Raises:
-        WssError: naming the id and `where` it stands.
-    """
-    parts = name.split("/")
-    if name.startswith("/"):
-        problem = "is an absolute path"
-    elif any(part == ".." for part in parts):
-        problem = "leaves the root through '..'"
-    elif any(ord(character) < 32 or ord(character) == 127 for character in name):
-        problem = "holds a control character"
-    elif "\\" in name:
-        problem = "holds a backslash"
-    elif any(part.startswith(".") or not part for part in parts):
-        problem = "has an empty part or one that starts with '.'"
-    else:
-        return name
-    place = f"{where}: " if where else ""
-    raise WssError(f"{place}image id {name!r} {problem}; ids are relative paths under the image root, without suffix")

@@ -21,8 +21,9 @@ from typing import IO, Any, Self
 
 import numpy as np
 
+from wsscli.data.ids import check_id
 from wsscli.errors import WssError
-from wsscli.maskdir.files import safe_id, writing_failed
+from wsscli.maskdir.files import writing_failed
 from wsscli.maskdir.manifest import (
     NAME,
     Manifest,
@@ -61,7 +62,7 @@ Record = dict[str, Any]
 
 def write_output(root: Path, name: str, output: Output) -> Record:
     """Write one image's files under `root`; returns its journal line. Safe in any thread or process."""
-    safe_id(name)
+    check_id(name, str(root))
     record: Record = {"id": name, "files": {}}
     if output.mask is not None:
         data = write_mask(root / "masks" / f"{name}.png", output.mask)
@@ -229,7 +230,7 @@ def _refuse_foreign(root: Path) -> None:
 
 def _clear(root: Path, journal: IO[str]) -> None:
     """Remove what wss wrote, and nothing else."""
-    if read_manifest_quietly(root) is None:
+    if not (root / NAME).exists():
         _refuse_foreign(root)
     for name in OWN:
         path = root / name
@@ -239,11 +240,6 @@ def _clear(root: Path, journal: IO[str]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-
-
-def read_manifest_quietly(root: Path) -> bool | None:
-    """True when a wss.json is there, readable or not; None otherwise."""
-    return True if (root / NAME).exists() else None
 
 
 def _whole_records(root: Path, journal: IO[str]) -> dict[str, Record]:
@@ -268,14 +264,13 @@ def _whole_records(root: Path, journal: IO[str]) -> dict[str, Record]:
     return records
 
 
-_COMPARED = ("step", "kind", "seed", "split", "score_type", "images", "ids_digest")
+_COMPARED = ("kind", "seed", "split", "score_type", "images", "ids_digest")
 
 
 def _difference(present: Manifest, wanted: Manifest) -> str | None:
     """The first thing in which two manifests differ, in words; None when they are of the same run."""
-    for name in ("step",):
-        if present.step != wanted.step:
-            return f"it is the output of `wss {present.step}`, not of `wss {wanted.step}`"
+    if present.step != wanted.step:
+        return f"it is the output of `wss {present.step}`, not of `wss {wanted.step}`"
     before, now = _plain(present.options), _plain(wanted.options)
     for option in sorted(before.keys() | now.keys()):
         if before.get(option) != now.get(option):

@@ -62,7 +62,9 @@ class Run:
         """
         chosen = sorted(ids)
         if self.ids is not None:
-            wanted = read_ids(self.ids)
+            from wsscli.data.ids import read_ids
+
+            wanted = read_ids(self.ids, known=set(chosen))
             unknown = sorted(set(wanted) - set(chosen))
             if unknown:
                 raise WssError(
@@ -76,30 +78,6 @@ class Run:
         if not chosen:
             raise WssError("no images to work on: the id list is empty")
         return chosen
-
-
-def read_ids(path: Path) -> list[str]:
-    """The ids of a list file: one a line, empty lines and lines behind # skipped.
-
-    Raises:
-        WssError: unreadable, an id twice, or one that leaves the root.
-    """
-    from wsscli.maskdir.files import safe_id
-
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise WssError(f"{path}: cannot be read as an id list ({error}); give a text file with an id a line") from error
-    found: dict[str, None] = {}
-    for number, line in enumerate(lines, 1):
-        name = line.strip()
-        if not name or name.startswith("#"):
-            continue
-        safe_id(name, where=f"{path} line {number}")
-        if name in found:
-            raise WssError(f"{path} line {number}: id '{name}' stands twice")
-        found[name] = None
-    return list(found)
 
 
 @dataclass

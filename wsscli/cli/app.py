@@ -1,0 +1,120 @@
+"""The command line: a table of subcommands, loaded only when they are called, and what happens to errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from wsscli import __version__
+from wsscli.errors import WssError
+
+# name -> (module, summary). A nested table is a group. Plain data: `wss --help` loads no command.
+Table = dict[str, "tuple[str, str] | tuple[Table, str]"]
+COMMANDS: Table = {
+    "demo": ("wsscli.cli.demo", "Run the whole chain on a small generated data set and make a report."),
+    "train-cls": ("wsscli.cli.train_cls", "Train an image classifier from image-level labels."),
+    "make-seeds": ("wsscli.cli.make_seeds", "Class activation maps and hard seeds from a classifier."),
+    "saliency": ("wsscli.cli.saliency", "Unsupervised saliency maps of photos."),
+    "argmax": ("wsscli.cli.argmax", "Turn score maps into masks, without any refinement."),
+    "crf": ("wsscli.cli.crf", "Refine scores or masks with a fully connected CRF."),
+    "grabcut": ("wsscli.cli.grabcut", "Refine masks with GrabCut."),
+    "grow": ("wsscli.cli.grow", "Grow seeds into confident pixels of score maps (DSRG)."),
+    "train-seg": ("wsscli.cli.train_seg", "Train a segmentation network on a mask directory."),
+    "predict": ("wsscli.cli.predict", "Segment images with a trained network."),
+    "eval": ("wsscli.cli.eval", "Score masks, seeds or score maps against true masks."),
+    "show": ("wsscli.cli.show", "Overlays of masks and scores as PNGs or one HTML page."),
+    "verify": ("wsscli.cli.verify", "Check a mask directory: manifest, ids, sizes, values, digests."),
+    "import": (
+        {"masks": ("wsscli.cli.import_masks", "Turn a folder of masks (indexed or RGB) into a mask directory.")},
+        "Bring other tools' files into mask directories.",
+    ),
+    "export": (
+        {"voc-server": ("wsscli.cli.export_voc_server", "Pack predictions for PASCAL VOC's test server.")},
+        "Pack mask directories for other tools.",
+    ),
+    "methods": ("wsscli.cli.methods", "List the methods, their options and their papers."),
+    "doctor": ("wsscli.cli.doctor", "Say what works on this machine and what does not."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported when they are called, not when they are listed."""
+
+    table: Table
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return list(self.table)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A stub that knows its name and summary: enough for the list of commands."""
+        del ctx
+        if cmd_name not in self.table:
+            return None
+        return TyperCommand(cmd_name, callback=_nothing, help=self.table[cmd_name][1])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load(str(name), self.table), rest
+
+
+def _nothing() -> None:
+    """Stubs are never called."""
+
+
+def load(name: str, table: Table | None = None) -> Any:
+    """The real command (or group) of this name, its module imported."""
+    target, summary = (COMMANDS if table is None else table)[name]
+    if isinstance(target, dict):
+        return _group(target, summary, name)
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command(name=name)(import_module(target).main)
+    return typer.main.get_command(single)
+
+
+def _group(table: Table, summary: str, name: str | None = None) -> Any:
+    bound = type("Bound", (LazyGroup,), {"table": table})
+    app = typer.Typer(
+        name=name, cls=bound, no_args_is_help=True, add_completion=False, help=summary, pretty_exceptions_enable=False
+    )
+    app.callback()(_version_callback if table is COMMANDS else _nothing)
+    return typer.main.get_group(app)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"wss {__version__}\n")
+        raise typer.Exit
+
+
+def _version_callback(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version.")
+) -> None:
+    del version
+
+
+def main() -> None:
+    """The entry point `wss`: errors become one line on stderr and an exit code."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads are 3-4x slower beside another process
+    summary = "Weakly-supervised semantic segmentation. Every step reads and writes mask directories."
+    try:
+        _group(COMMANDS, summary)(prog_name="wss")
+    except WssError as error:
+        message = " ".join(str(error).split())
+        sys.stderr.write(f"wss: error: {message}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("wss: stopped; the same command goes on from here\n")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our result is gone: nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The table of methods: plain data, read by `wss methods`, the dispatching steps and the tests.
+
+To add one: a function in its own file, a row here, a test file, a section in docs/methods.md.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from wsscli.errors import UsageError
+
+
+class Method(NamedTuple):
+    """One row.
+
+    Attributes:
+        step: the subcommand that takes it.
+        option: the option that names it there (empty: the step is the method).
+        target: "module:function" of the algorithm.
+        summary: one sentence.
+        source: the paper.
+    """
+
+    step: str
+    option: str
+    target: str
+    summary: str
+    source: str
+
+
+METHODS: dict[str, Method] = {
+    "cam": Method(
+        "make-seeds", "--method cam --cam cam", "wsscli.seeds.cam:cam",
+        "Class activation maps: the classifier's weights on its last features.",
+        "Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016",
+    ),
+    "grad-cam": Method(
+        "make-seeds", "--method cam --cam grad-cam", "wsscli.seeds.cam:grad_cam",
+        "CAM with weights from averaged gradients.",
+        "Selvaraju et al., Grad-CAM, ICCV 2017",
+    ),
+    "grad-cam++": Method(
+        "make-seeds", "--method cam --cam grad-cam++", "wsscli.seeds.cam:grad_cam_plus_plus",
+        "Grad-CAM with pixel-wise weighted positive gradients.",
+        "Chattopadhay et al., Grad-CAM++, WACV 2018",
+    ),
+    "layer-cam": Method(
+        "make-seeds", "--method cam --cam layer-cam", "wsscli.seeds.cam:layer_cam",
+        "CAM with a gradient weight at every position.",
+        "Jiang et al., LayerCAM, TIP 2021",
+    ),
+    "hard-seeds": Method(
+        "make-seeds", "--fg-rule, --fg-threshold, --bg-threshold", "wsscli.seeds.hard:hard_seeds",
+        "Foreground seeds from class heatmaps, background seeds from saliency.",
+        "Huang et al., DSRG, CVPR 2018, section 3.1; Kolesnikov and Lampert, SEC, ECCV 2016",
+    ),
+    "rbd": Method(
+        "saliency", "", "wsscli.saliency.rbd:saliency",
+        "Saliency from robust background detection: unsupervised, from the image alone.",
+        "Zhu et al., Saliency Optimization from Robust Background Detection, CVPR 2014",
+    ),
+    "dsrg-growing": Method(
+        "grow", "", "wsscli.grow.dsrg:grow",
+        "Seeds grow into 8-connected pixels that a network is sure of.",
+        "Huang et al., DSRG, CVPR 2018, section 3.3",
+    ),
+    "dense-crf": Method(
+        "crf", "", "wsscli.refine.crf:dense_crf",
+        "Fully connected CRF with Gaussian edge potentials, mean field on a permutohedral lattice.",
+        "Kraehenbuehl and Koltun, NIPS 2011; Adams et al., Eurographics 2010",
+    ),
+    "grabcut": Method(
+        "grabcut", "", "wsscli.refine.grabcut:grabcut",
+        "Iterated graph cut from the box of the mask's foreground.",
+        "Rother et al., GrabCut, SIGGRAPH 2004; Jing et al., Coarse-to-fine, section 3",
+    ),
+    "deeplab": Method(
+        "train-seg", "--arch deeplab", "wsscli.nets.segmenter:DeepLab",
+        "DeepLab-ASPP (v2): four dilated branches, summed.",
+        "Chen et al., DeepLab, TPAMI 2018",
+    ),
+    "deeplab-largefov": Method(
+        "train-seg", "--arch deeplab-largefov", "wsscli.nets.segmenter:DeepLab",
+        "DeepLab with one large field of view (v1).",
+        "Chen et al., Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs, ICLR 2015",
+    ),
+}  # fmt: skip
+
+
+def resolve(name: str) -> Any:
+    """The function (or class) of a method, imported now.
+
+    Raises:
+        UsageError: no such method; the message lists those there are.
+    """
+    if name not in METHODS:
+        raise UsageError(f"unknown method '{name}'; there are: {', '.join(METHODS)} (`wss methods`)")
+    module, _, attribute = METHODS[name].target.partition(":")
+    return getattr(import_module(module), attribute)

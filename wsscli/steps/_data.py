@@ -1,0 +1,79 @@
+"""Which photos a step works on: named by option, or carried by the manifest of what it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from wsscli.errors import UsageError, WssError
+
+if TYPE_CHECKING:
+    from wsscli.data.dataset import Dataset
+    from wsscli.maskdir.manifest import DataRef, Manifest
+
+Format = Literal["voc", "coco", "csv", "folders", "images"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data set. Steps behind another one take it from that one's manifest.
+
+    Attributes:
+        data: The data set: a folder (VOC devkit, folder per class, COCO) or a file (CSV, COCO json).
+        split: The split of the data set.
+        format: The layout, when looking does not find it.
+        labels: Image-level labels from this file (cls_labels.npy or CSV) instead of the data set's own.
+        class_names: The foreground classes in the order of their ids, separated by commas.
+    """
+
+    data: Path | None = None
+    split: str | None = None
+    format: Format | None = None
+    labels: Path | None = None
+    class_names: tuple[str, ...] | None = None
+
+
+def dataset_for(data: Data, manifest: Manifest | None = None, *, other_split: bool = False) -> Dataset:
+    """Open the data set of a step.
+
+    Args:
+        data: the options.
+        manifest: of the directory the step reads; what the options leave out comes from it.
+        other_split: whether the step may leave the manifest's split (a network predicts another split than it
+            was trained on). Without it a split that differs is an error: splits are never mixed silently.
+
+    Raises:
+        UsageError: no data set is named anywhere.
+        WssError: the splits differ, or the data set cannot be opened.
+    """
+    from wsscli.data.dataset import open_dataset
+
+    known = manifest.data if manifest is not None else None
+    split = data.split
+    if manifest is not None and not other_split:
+        if split is not None and manifest.split is not None and split != manifest.split:
+            raise WssError(
+                f"--split {split}, but the directory read here was made by `wss {manifest.step}` on split "
+                f"'{manifest.split}'; splits are never mixed, leave --split (or WSS_SPLIT) out or give the right directory"
+            )
+        split = split or manifest.split
+    path = data.data or (Path(known.path) if known else None)
+    if path is None:
+        raise UsageError("no data set: name it with --data (or WSS_DATA); what is read here has no manifest that does")
+    same_place = known is not None and (data.data is None or Path(known.path) == data.data.resolve())
+    labels = data.labels or (Path(known.labels) if known and same_place and known.labels else None)
+    names = data.class_names
+    if names is None and manifest is not None and manifest.classes is not None and known is not None and not other_split:
+        names = manifest.classes.foreground
+    return open_dataset(
+        path, split=split, format=data.format or (known.format if known else None), labels=labels, class_names=names
+    )
+
+
+def data_ref(dataset: Dataset) -> DataRef:
+    """The data set as the manifest names it."""
+    from wsscli.maskdir.manifest import DataRef
+
+    labels = dataset.labels_file
+    return DataRef(str(dataset.root.resolve()), dataset.format, str(labels.resolve()) if labels else None)
