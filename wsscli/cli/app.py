@@ -13,8 +13,8 @@ from typer.core import TyperCommand, TyperGroup
 from wsscli import __version__
 from wsscli.errors import WssError
 
-# name -> (module, summary). A nested table is a group. Plain data: `wss --help` loads no command.
-Table = dict[str, "tuple[str, str] | tuple[Table, str]"]
+# name -> (module, summary); a nested table in place of the module makes a group. Plain data: `wss --help` loads no command.
+Table = dict[str, tuple[Any, str]]
 COMMANDS: Table = {
     "demo": ("wsscli.cli.demo", "Run the whole chain on a small generated data set and make a report."),
     "train-cls": ("wsscli.cli.train_cls", "Train an image classifier from image-level labels."),
@@ -93,7 +93,7 @@ def _print_version(value: bool) -> None:
 
 
 def _version_callback(
-    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version.")
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
 ) -> None:
     del version
 

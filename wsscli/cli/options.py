@@ -21,7 +21,7 @@ import typer
 from wsscli.errors import PartialError, UsageError
 
 ENVIRONMENT = {"data": "WSS_DATA", "split": "WSS_SPLIT"}
-NEGATIVE_NAMES = {"split", "format"}
+PANELS = {"Data": "Data set", "Run": "Every step", "Training": "Training"}
 
 
 def command(step: Callable[..., Any], *, finish: Callable[..., None] | None = None) -> Callable[..., None]:
@@ -75,7 +75,9 @@ def read_stdin_path() -> Path:
     if not lines:
         raise UsageError("'-': no directory came through the pipe; the command before it failed")
     if len(lines) > 1:
-        raise UsageError(f"'-': {len(lines)} lines came through the pipe, but one directory is read; use xargs for several")
+        raise UsageError(
+            f"'-': {len(lines)} lines came through the pipe, but one directory is read; use xargs for several"
+        )
     return Path(lines[0])
 
 
@@ -118,7 +120,9 @@ def _split(text: str, kind: type, name: str) -> tuple[Any, ...]:
     try:
         return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as error:
-        raise UsageError(f"--{name.replace('_', '-')} {text}: give {kind.__name__} values separated by commas") from error
+        raise UsageError(
+            f"--{name.replace('_', '-')} {text}: give {kind.__name__} values separated by commas"
+        ) from error
 
 
 def _expand(function: Callable[..., Any], *, skip_first: bool = False) -> _Expanded:
@@ -134,14 +138,18 @@ def _expand(function: Callable[..., Any], *, skip_first: bool = False) -> _Expan
             for item in fields(kind):
                 default = item.default if item.default is not MISSING else inspect.Parameter.empty
                 out.owner[item.name] = parameter.name
-                _add(out, item.name, field_hints[item.name], default, field_texts.get(item.name, ""), positional=False)
+                text = field_texts.get(item.name, "")
+                _add(out, item.name, field_hints[item.name], default, text, panel=PANELS.get(kind.__name__))
         else:
             positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY and parameter.name != "out"
-            _add(out, parameter.name, kind, parameter.default, texts.get(parameter.name, ""), positional=positional)
+            text = texts.get(parameter.name, "")
+            _add(out, parameter.name, kind, parameter.default, text, positional=positional)
     return out
 
 
-def _add(out: _Expanded, name: str, kind: Any, default: Any, text: str, *, positional: bool) -> None:
+def _add(
+    out: _Expanded, name: str, kind: Any, default: Any, text: str, *, positional: bool = False, panel: str | None = None
+) -> None:
     empty = inspect.Parameter.empty
     kind, optional = _plain_kind(kind)
     element = _element(kind)
@@ -162,8 +170,9 @@ def _add(out: _Expanded, name: str, kind: Any, default: Any, text: str, *, posit
         flags = ["-o", "--out"] if name == "out" else [f"--{flag}"]
         if kind is bool or (optional and _plain_kind(kind)[0] is bool):
             flags = [f"--{flag}/--no-{flag}"] if default is not False else [f"--{flag}"]
-        info = typer.Option(*flags, help=text, envvar=ENVIRONMENT.get(name), show_default=default not in (None, False, ""))
-    annotation = Annotated[kind, info]  # type: ignore[valid-type]
+        shown = default not in (None, False, "", empty)
+        info = typer.Option(*flags, help=text, envvar=ENVIRONMENT.get(name), show_default=shown, rich_help_panel=panel)
+    annotation = Annotated[kind, info]
     out.parameters.append(
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
     )
@@ -192,7 +201,9 @@ def _element(kind: Any) -> type | None:
 
 def _summary(step: Callable[..., Any]) -> str:
     """The docstring up to its first section: what `--help` says of the command."""
-    return re.split(r"\n\s*(?:Args|Attributes|Returns|Raises|Source|Differs|Yields):", inspect.getdoc(step) or "")[0].strip()
+    return re.split(r"\n\s*(?:Args|Attributes|Returns|Raises|Source|Differs|Yields):", inspect.getdoc(step) or "")[
+        0
+    ].strip()
 
 
 def help_texts(owner: Any) -> dict[str, str]:

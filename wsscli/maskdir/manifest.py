@@ -148,7 +148,9 @@ def read_manifest(directory: Path) -> Manifest | None:
     except OSError as error:
         raise WssError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise WssError(f"{path}: not a readable manifest ({error}); write the directory again with --overwrite") from error
+        raise WssError(
+            f"{path}: not a readable manifest ({error}); write the directory again with --overwrite"
+        ) from error
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise WssError(f"{path}: not a manifest of wss (no format '{FORMAT}')")
     version = plain.get("version")
@@ -157,7 +159,9 @@ def read_manifest(directory: Path) -> Manifest | None:
     try:
         return _from_json(plain)
     except (KeyError, TypeError, AttributeError) as error:
-        raise WssError(f"{path}: the manifest lacks or garbles an entry ({error}); write the directory again with --overwrite") from error
+        raise WssError(
+            f"{path}: the manifest lacks or garbles an entry ({error}); write the directory again with --overwrite"
+        ) from error
 
 
 def _from_json(plain: dict[str, Any]) -> Manifest:

@@ -44,10 +44,10 @@ class MaskDir:
     def ids(self) -> list[str]:
         """The ids of all images that have a file here, sorted."""
         if self.manifest is None:
-            return sorted(_ids_under(self.path, ".png"))
+            return sorted(ids_under(self.path, ".png"))
         if self.has_masks:
-            return sorted(_ids_under(self.path / "masks", ".png"))
-        return sorted(_ids_under(self.path / "scores", ".npz"))
+            return sorted(ids_under(self.path / "masks", ".png"))
+        return sorted(ids_under(self.path / "scores", ".npz"))
 
     def mask_path(self, name: str) -> Path:
         return (self.path if self.manifest is None else self.path / "masks") / f"{name}.png"
@@ -93,16 +93,24 @@ def open_maskdir(path: Path | str, *, need: Literal["masks", "scores", "any"] = 
     if manifest is None:
         return _open_plain(root, need)
     if "masks" not in manifest.kind and "scores" not in manifest.kind:
-        raise WssError(f"{root}: holds a {manifest.kind} (written by `wss {manifest.step}`), but a mask directory is needed")
+        raise WssError(
+            f"{root}: holds a {manifest.kind} (written by `wss {manifest.step}`), but a mask directory is needed"
+        )
     if not manifest.complete:
         raise WssError(
-            f"{root}: incomplete (`wss {manifest.step}` was stopped before its end); run that command again, it goes on where it stopped"
+            f"{root}: incomplete (`wss {manifest.step}` was stopped before its end); "
+            "run that command again, it goes on where it stopped"
         )
     opened = MaskDir(root, manifest)
     if need == "masks" and not opened.has_masks:
-        raise WssError(f"{root}: holds {manifest.score_type} scores but no masks; make them with `wss argmax {root} -o OUT` or `wss crf`")
+        raise WssError(
+            f"{root}: holds {manifest.score_type} scores but no masks; "
+            f"make them with `wss argmax {root} -o OUT` or `wss crf`"
+        )
     if need == "scores" and not opened.has_scores:
-        raise WssError(f"{root}: holds masks but no scores; `wss {manifest.step} --scores` writes them where that step has them")
+        raise WssError(
+            f"{root}: holds masks but no scores; `wss {manifest.step} --scores` writes them where that step has them"
+        )
     return opened
 
 
@@ -110,12 +118,14 @@ def _open_plain(root: Path, need: str) -> MaskDir:
     if need == "scores":
         raise WssError(f"{root}: no wss.json here, and scores are read from directories written by wss only")
     opened = MaskDir(root, None)
-    if next(_ids_under(root, ".png"), None) is None:
-        raise WssError(f"{root}: neither a wss.json nor any PNG here; give a mask directory or a folder of indexed PNGs")
+    if next(ids_under(root, ".png"), None) is None:
+        raise WssError(
+            f"{root}: neither a wss.json nor any PNG here; give a mask directory or a folder of indexed PNGs"
+        )
     return opened
 
 
-def _ids_under(root: Path, suffix: str) -> Iterator[str]:
+def ids_under(root: Path, suffix: str) -> Iterator[str]:
     if not root.is_dir():
         return
     prefix = len(str(root)) + 1

@@ -45,7 +45,9 @@ def encode_mask(mask: Mask) -> bytes:
     """
     if mask.dtype != np.uint8 or mask.ndim != 2 or mask.size == 0:
         raise WssError(f"a mask is a non-empty uint8 array of two axes, not {mask.dtype} of shape {mask.shape}")
-    image = Image.frombuffer("P", (mask.shape[1], mask.shape[0]), np.ascontiguousarray(mask).tobytes(), "raw", "P", 0, 1)
+    image = Image.frombuffer(
+        "P", (mask.shape[1], mask.shape[0]), np.ascontiguousarray(mask).tobytes(), "raw", "P", 0, 1
+    )
     # Always all 256 entries: Pillow writes fewer bits a pixel for a short palette and shifts the labels.
     image.putpalette(_palette_bytes())
     buffer = io.BytesIO()
@@ -77,12 +79,16 @@ def read_mask(path: Path) -> Mask:
             if mode in ("I", "I;16", "I;16B", "1"):
                 wide = np.asarray(image)
                 if wide.size and int(wide.max()) > 255:
-                    raise WssError(f"{path}: a mask value is {int(wide.max())}, but class ids end at 255; remap the classes")
+                    raise WssError(
+                        f"{path}: a mask value is {int(wide.max())}, but class ids end at 255; remap the classes"
+                    )
                 return wide.astype(np.uint8)
     except FileNotFoundError as error:
         raise WssError(f"{path}: no such mask") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise WssError(f"{path}: cannot be read as a mask ({_first_line(error)}); the file is damaged, write it again") from error
+        raise WssError(
+            f"{path}: cannot be read as a mask ({_first_line(error)}); the file is damaged, write it again"
+        ) from error
     raise WssError(
         f"{path}: this mask is coded by colours (mode {mode}), not by class ids; convert the folder once with "
         "`wss import masks FOLDER --rgb voc -o OUT`"
@@ -99,4 +105,6 @@ def mask_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             return image.height, image.width
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise WssError(f"{path}: cannot be read as a mask ({_first_line(error)}); the file is damaged, write it again") from error
+        raise WssError(
+            f"{path}: cannot be read as a mask ({_first_line(error)}); the file is damaged, write it again"
+        ) from error

@@ -49,7 +49,7 @@ def resize_maps(maps: Maps, size: tuple[int, int]) -> Maps:
 
 
 def encode_scores(item: Scores) -> bytes:
-    """The npz file of scores: float16 (float32 where float16 overflows), stored, no pickle, equal bytes for equal input.
+    """The npz file of scores: stored, no pickle, equal bytes for equal input; float16, or float32 beyond its range.
 
     Raises:
         WssError: when shapes do not fit each other or a value is not finite.
@@ -59,7 +59,9 @@ def encode_scores(item: Scores) -> bytes:
     if scores.ndim != 3 or classes.shape != (len(scores),) or 0 in scores.shape[1:]:
         raise WssError(f"scores of shape {scores.shape} do not fit {classes.shape} classes; need (K, h, w) and (K,)")
     if not np.isfinite(scores).all():
-        raise WssError("scores hold NaN or infinity; the network that made them has diverged: train it again with a smaller --lr")
+        raise WssError(
+            "scores hold NaN or infinity; the network that made them has diverged: train it again with a smaller --lr"
+        )
     fits_half = scores.size == 0 or float(np.abs(scores).max()) <= _HALF_MAX
     buffer = io.BytesIO()
     np.savez(
@@ -94,7 +96,9 @@ def read_scores(path: Path) -> Scores:
     except KeyError as error:
         raise WssError(f"{path}: scores without the entry {error.args[0]!r}; need scores, classes and size") from error
     except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise WssError(f"{path}: cannot be read as scores ({str(error).splitlines()[0]}); the file is damaged, write it again") from error
+        raise WssError(
+            f"{path}: cannot be read as scores ({str(error).splitlines()[0]}); the file is damaged, write it again"
+        ) from error
     if scores.ndim != 3 or classes.shape != (len(scores),) or size.shape != (2,):
         raise WssError(
             f"{path}: scores {scores.shape}, classes {classes.shape} and size {size.shape} do not fit each other; "

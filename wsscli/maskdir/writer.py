@@ -134,7 +134,9 @@ class Writer:
             fell_back=_reasons(records, "fell_back"),
             **extras,
         )
-        self.log(event="end", images=len(records), seconds=round(time.time() - self._started, 2), host=os.uname().nodename)
+        self.log(
+            event="end", images=len(records), seconds=round(time.time() - self._started, 2), host=os.uname().nodename
+        )
         write_manifest(self.root, final)
         (self.root / JOURNAL).unlink()
         self._journal.close()
@@ -146,9 +148,7 @@ class Writer:
             for value, count in record.get("pixels", {}).items():
                 totals[int(value)] = totals.get(int(value), 0) + count
         names = self.manifest.classes.names if self.manifest.classes else ()
-        return {
-            "unlabelled" if v == 255 else names[v] if v < len(names) else str(v): totals[v] for v in sorted(totals)
-        }
+        return {"unlabelled" if v == 255 else names[v] if v < len(names) else str(v): totals[v] for v in sorted(totals)}
 
     def __enter__(self) -> Self:
         return self
@@ -193,7 +193,9 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Writer 
     if present is not None:
         difference = _difference(present, manifest)
         if difference:
-            raise WssError(f"{root}: was made with other options: {difference}; use another -o, or --overwrite to replace it")
+            raise WssError(
+                f"{root}: was made with other options: {difference}; use another -o, or --overwrite to replace it"
+            )
         if present.complete:
             return None
     try:

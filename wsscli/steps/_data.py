@@ -55,7 +55,8 @@ def dataset_for(data: Data, manifest: Manifest | None = None, *, other_split: bo
         if split is not None and manifest.split is not None and split != manifest.split:
             raise WssError(
                 f"--split {split}, but the directory read here was made by `wss {manifest.step}` on split "
-                f"'{manifest.split}'; splits are never mixed, leave --split (or WSS_SPLIT) out or give the right directory"
+                f"'{manifest.split}'; splits are never mixed: "
+                "leave --split (or WSS_SPLIT) out, or give the right directory"
             )
         split = split or manifest.split
     path = data.data or (Path(known.path) if known else None)
@@ -64,7 +65,13 @@ def dataset_for(data: Data, manifest: Manifest | None = None, *, other_split: bo
     same_place = known is not None and (data.data is None or Path(known.path) == data.data.resolve())
     labels = data.labels or (Path(known.labels) if known and same_place and known.labels else None)
     names = data.class_names
-    if names is None and manifest is not None and manifest.classes is not None and known is not None and not other_split:
+    if (
+        names is None
+        and manifest is not None
+        and manifest.classes is not None
+        and known is not None
+        and not other_split
+    ):
         names = manifest.classes.foreground
     return open_dataset(
         path, split=split, format=data.format or (known.format if known else None), labels=labels, class_names=names

@@ -68,7 +68,8 @@ class Run:
             unknown = sorted(set(wanted) - set(chosen))
             if unknown:
                 raise WssError(
-                    f"{self.ids}: {len(unknown)} ids are not among the {len(chosen)} images, the first is '{unknown[0]}'"
+                    f"{self.ids}: {len(unknown)} ids are not among the {len(chosen)} images, "
+                    f"the first is '{unknown[0]}'"
                 )
             chosen = sorted(wanted)
         if self.limit is not None:
@@ -120,7 +121,9 @@ def open_job(plan: Plan, run: Run, ids: Sequence[str]) -> Job | None:
 
     for source in plan.inputs:
         if Path(source.path) == plan.out.resolve():
-            raise WssError(f"{plan.out}: is also the input '{source.role}'; a step never writes into what it reads, use another -o")
+            raise WssError(
+                f"{plan.out}: is also the input '{source.role}'; a step never writes into what it reads, use another -o"
+            )
     options = {k: v for k, v in plan.options.items() if not isinstance(v, Path)}
     paths = {k: str(v) for k, v in plan.options.items() if isinstance(v, Path)}
     manifest = Manifest(
@@ -130,7 +133,14 @@ def open_job(plan: Plan, run: Run, ids: Sequence[str]) -> Job | None:
     )  # fmt: skip
     if run.dry_run:
         sources = ", ".join(f"{i.role} {i.path}" for i in plan.inputs) or "images only"
-        log.info("would read %s (%d images of split %s) and write %s to %s", sources, len(ids), plan.split, plan.kind, plan.out)
+        log.info(
+            "would read %s (%d images of split %s) and write %s to %s",
+            sources,
+            len(ids),
+            plan.split,
+            plan.kind,
+            plan.out,
+        )
         return None
     writer = begin(plan.out, manifest, overwrite=run.overwrite)
     if writer is None:
@@ -205,7 +215,9 @@ def per_image(
         failed = _fill(job, run, work, backend, plan.step)
         job.close()
     if failed:
-        raise PartialError(f"{plan.out}: {failed} of {len(ids)} images failed and are listed as dropped in its wss.json")
+        raise PartialError(
+            f"{plan.out}: {failed} of {len(ids)} images failed and are listed as dropped in its wss.json"
+        )
     return plan.out
 
 

@@ -1,0 +1,90 @@
+"""`wss import masks`: a folder of masks becomes a mask directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wsscli.errors import UsageError, WssError
+from wsscli.steps._data import Data, data_ref, dataset_for
+from wsscli.steps._run import Plan, Run, per_image
+
+if TYPE_CHECKING:
+    from wsscli.classes import ClassTable
+    from wsscli.maskdir.writer import Output
+
+
+def import_masks(
+    source: Path,
+    out: Path,
+    *,
+    rgb: str | None = None,
+    supervision: tuple[str, ...] = ("external-model:unknown",),
+    data: Data = Data(),
+    run: Run = Run(),
+) -> Path:
+    """Turn a folder of indexed or colour-coded PNGs into a mask directory.
+
+    Args:
+        source: Folder of PNG masks; their paths under it, without suffix, are the ids.
+        out: Mask directory to write.
+        rgb: Colour table of RGB masks: voc, or a JSON file {"background": [0, 0, 0], "cat": [64, 0, 0], ...}.
+        supervision: What the masks were made from, for the ledger, separated by commas.
+        data: The data set the masks belong to (its class table is used).
+        run: Common options.
+
+    Returns:
+        The mask directory.
+
+    Raises:
+        WssError: unreadable masks, colours that the table lacks, ids that the data set lacks.
+    """
+    from wsscli.maskdir.maskdir import MaskDir, ids_under
+    from wsscli.maskdir.png import read_mask
+    from wsscli.maskdir.rgb import read_colours, read_rgb_mask, voc_colours
+    from wsscli.maskdir.writer import Output
+
+    if not source.is_dir():
+        raise WssError(f"{source}: no such folder of masks")
+    folder = MaskDir(source, None)
+    dataset = dataset_for(data) if data.data else None
+    found = set(ids_under(source, ".png"))
+    if dataset is not None:
+        found &= set(dataset.ids)
+        if not found:
+            raise WssError(f"{source}: holds no mask of an image of split {dataset.split} of {data.data}")
+    ids = run.select(found)
+    classes: ClassTable | None = dataset.classes if dataset else None
+    colours = None
+    if rgb == "voc":
+        colours = voc_colours(len(classes) if classes else 21)
+    elif rgb is not None:
+        table, colours = read_colours(Path(rgb))
+        if classes is not None and table != classes:
+            raise WssError(f"{rgb}: its classes are not those of {data.data}; name the same classes in the same order")
+        classes = table
+    if classes is None:
+        from wsscli.classes import ClassTable
+        from wsscli.data.voc import VOC_NAMES
+
+        if data.class_names:
+            classes = ClassTable.of(data.class_names)
+        elif rgb == "voc":
+            classes = ClassTable.of(VOC_NAMES)
+        else:
+            raise UsageError("no class table: give --data, or --class-names cat,dog,... in the order of the ids")
+    top = len(classes)
+
+    def work(name: str) -> Output:
+        path = folder.mask_path(name)
+        mask = read_mask(path) if colours is None else read_rgb_mask(path, colours)
+        beyond = mask[(mask >= top) & (mask != 255)]
+        if beyond.size:
+            raise WssError(f"{path}: holds the id {int(beyond[0])}, but the class table ends at {top - 1}")
+        return Output(mask=mask)
+
+    plan = Plan(
+        "import masks", out, "masks", {"rgb": rgb}, classes, data_ref(dataset) if dataset else None,
+        dataset.split if dataset else data.split, [folder.as_input("masks")], supervision,
+    )  # fmt: skip
+    return per_image(plan, run, ids, work)
