@@ -1,0 +1,134 @@
+"""What a data set is to every step: ids, photos, image-level labels, true masks where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsscli.classes import IGNORE, ClassTable
+from wsscli.data.ids import first_few
+from wsscli.data.images import Photo, read_image, read_size
+from wsscli.errors import WssError
+
+Labels = tuple[int, ...]
+
+
+class Source(Protocol):
+    """Where a format finds things. One small picklable class a format; ids are those of the split."""
+
+    def image_path(self, name: str) -> Path: ...
+
+    def labels(self, name: str) -> Labels | None: ...
+
+    def truth(self, name: str) -> NDArray[np.uint8] | None: ...
+
+
+class LabelList(Protocol):
+    """Image-level labels from a file of their own."""
+
+    @property
+    def path(self) -> Path: ...
+
+    def labels(self, name: str) -> Labels | None: ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One split of a data set. Nothing is read before it is asked for.
+
+    Attributes:
+        root: the folder (or file) that was opened.
+        format: voc, coco, csv, folders or images.
+        split: the one split these ids belong to; `all` where the data set has no splits.
+        classes: the class table, background first.
+        ids: the images' ids, in the order of the split's list.
+        source: the format's way to files.
+        label_list: labels from a file of their own, instead of the format's.
+        has_truth: whether true masks are there (of some images at least).
+    """
+
+    root: Path
+    format: str
+    split: str
+    classes: ClassTable
+    ids: tuple[str, ...]
+    source: Source
+    label_list: LabelList | None = None
+    has_truth: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def labels_file(self) -> Path | None:
+        return self.label_list.path if self.label_list else None
+
+    def image_path(self, name: str) -> Path:
+        """The file of an image. Raises WssError for an id that is not in this split."""
+        return self.source.image_path(name)
+
+    def image(self, name: str) -> Photo:
+        """The photo, uint8 RGB (H, W, 3), upright. Raises WssError when it cannot be read."""
+        return read_image(self.source.image_path(name))
+
+    def size(self, name: str) -> tuple[int, int]:
+        """(H, W) of the photo, from the file's head."""
+        return read_size(self.source.image_path(name))
+
+    def labels(self, name: str) -> Labels | None:
+        """The image's foreground classes, ids ascending; () when it has none, None when nothing is known."""
+        return (self.label_list or self.source).labels(name)
+
+    def truth(self, name: str) -> NDArray[np.uint8]:
+        """The true mask, uint8 (H, W), 255 = not to be judged.
+
+        Raises:
+            WssError: when there is none for this image, or it holds an id beyond the class table.
+        """
+        mask = self.source.truth(name)
+        if mask is None:
+            raise WssError(f"{self.root}: no true mask for image '{name}' (split {self.split})")
+        top = int(mask[mask != IGNORE].max(initial=0))
+        if top >= len(self.classes):
+            raise WssError(
+                f"{self.root}: the true mask of '{name}' holds the id {top}, but the class table ends at "
+                f"{len(self.classes) - 1} ({self.classes.names[-1]}); list all classes in {self.root / 'classes.txt'}"
+            )
+        return mask
+
+    def subset(self, ids: Iterable[str]) -> Dataset:
+        """The same split with these ids only. Raises WssError for ids that are not in it."""
+        chosen = tuple(ids)
+        known = frozenset(self.ids)
+        strangers = [name for name in chosen if name not in known]
+        if strangers:
+            raise WssError(f"{self.root}: not in split {self.split}: {first_few(strangers)}")
+        return replace(self, ids=chosen)
+
+
+def require_labels(dataset: Dataset, ids: Iterable[str]) -> dict[str, Labels]:
+    """The labels of all these images.
+
+    Raises:
+        WssError: when the data set tells nothing about some of them, or none of its classes is in any of them.
+    """
+    labels: dict[str, Labels] = {}
+    unknown: list[str] = []
+    for name in ids:
+        found = dataset.labels(name)
+        if found is None:
+            unknown.append(name)
+        else:
+            labels[name] = found
+    if unknown:
+        where = dataset.labels_file or dataset.root
+        raise WssError(
+            f"{where}: no image-level labels for {len(unknown)} of {len(unknown) + len(labels)} images of split "
+            f"{dataset.split} ({first_few(unknown)}); give them with --labels FILE or leave the images out with --ids"
+        )
+    return labels

@@ -1,0 +1,77 @@
+"""Listing image folders: one walk, no stat of the files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from sys import intern
+
+from wsscli.data.ids import check_id, split_suffix
+from wsscli.data.images import SUFFIXES
+from wsscli.errors import WssError
+
+
+def list_images(root: Path, under: str = "") -> dict[str, str]:
+    """All images below a folder: {id: suffix}, sorted by id.
+
+    Hidden files and folders are passed over; links are followed, a link to a folder above itself is an error.
+
+    Args:
+        root: the image root, which ids are relative to.
+        under: list this folder of it only; ids still begin at the root.
+
+    Raises:
+        WssError: the folder cannot be listed, an unsafe id, or two images with one id (`a.jpg`, `a.png`).
+    """
+    found: dict[str, str] = {}
+    for relative in _walk(root, under, ()):
+        name, suffix = split_suffix(relative)
+        check_id(name, f"{root / relative}")
+        if name in found:
+            raise WssError(
+                f"{root}: two images have the id '{name}': {name}{found[name]} and {relative}; keep one of them"
+            )
+        found[name] = intern(suffix)
+    return dict(sorted(found.items()))
+
+
+def folders_in(root: Path) -> list[str]:
+    """Names of the folders directly in a folder, sorted, hidden ones passed over."""
+    with os.scandir(root) as entries:
+        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+
+
+def is_image_name(name: str) -> bool:
+    return not name.startswith(".") and split_suffix(name)[1].lower() in SUFFIXES
+
+
+def has_images(folder: Path, *, deep: bool = True) -> bool:
+    """Whether a folder holds an image (deep: anywhere below it)."""
+    if deep:
+        return next(_walk(folder, "", ()), None) is not None
+    with os.scandir(folder) as entries:
+        return any(is_image_name(entry.name) and not entry.is_dir() for entry in entries)
+
+
+def _walk(root: Path, under: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    folder = root / under if under else root
+    prefix = f"{under}/" if under else ""
+    deeper: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    deeper.append(entry.name)
+                elif is_image_name(entry.name):
+                    yield prefix + entry.name
+        stat = folder.stat()
+    except OSError as error:
+        raise WssError(f"{folder}: cannot be listed ({error.strerror}); mend its permissions or path") from error
+    here = (stat.st_dev, stat.st_ino)
+    if here in above:
+        raise WssError(f"{folder}: a link leads back to a folder above it; take the link out")
+    for name in sorted(deeper):
+        yield from _walk(root, prefix + name, (*above, here))
