@@ -1,0 +1,162 @@
+"""wss eval"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wsscli.cli.options import command
+from wsscli.errors import FailUnderError, UsageError
+from wsscli.steps._evaluation import Evaluation, csv_text, write_confusion
+from wsscli.steps.eval import evaluate
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_COLUMNS = {
+    "miou": "mIoU", "boundary_miou": "boundary", "pixel_accuracy": "pixel acc", "mean_accuracy": "mean acc",
+    "mean_precision": "precision", "mean_recall": "recall", "coverage": "coverage",
+    "foreground_precision": "fg prec", "foreground_recall": "fg recall", "foreground_coverage": "fg cover",
+}  # fmt: skip
+_CLASS_COLUMNS = {
+    "iou": "IoU", "boundary_iou": "boundary", "accuracy": "accuracy", "precision": "precision", "recall": "recall",
+}  # fmt: skip
+
+
+def finish(
+    result: Evaluation | None,
+    *,
+    json: bool = False,
+    csv: Path | None = None,
+    per_class: bool = False,
+    confusion: Path | None = None,
+    fail_under: float | None = None,
+) -> None:
+    """Print the numbers.
+
+    Args:
+        json: Print the numbers as one JSON document on stdout.
+        csv: Write the numbers to this CSV file; - is stdout.
+        per_class: Also the numbers of every class (table and CSV; JSON has them always).
+        confusion: Write the confusion matrix to this file, numbers (.csv) or a picture (.png).
+        fail_under: Exit with 4 when a directory's mIoU is below this.
+    """
+    if json and csv == Path("-"):
+        raise UsageError("--json and --csv -: both would go to stdout; give --csv a file")
+    if result is None:
+        return
+    show(result, per_class=per_class)
+    if json:
+        from json import dumps
+
+        sys.stdout.write(dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    if csv is not None:
+        write_csv(csv, result, per_class=per_class)
+    if confusion is not None:
+        write_confusion(result, confusion)
+    if fail_under is not None:
+        check(result, fail_under)
+
+
+def write_csv(path: Path, result: Evaluation, *, per_class: bool) -> None:
+    """The rows as CSV, to a file or stdout."""
+    text = csv_text(result.to_table(per_class=per_class))
+    if path == Path("-"):
+        sys.stdout.write(text)
+    else:
+        from wsscli.maskdir.files import write_atomic
+
+        write_atomic(path, text.encode())
+
+
+def check(result: Evaluation, fail_under: float) -> None:
+    """Raise FailUnderError when a directory (of a sweep its best threshold) is below, or has no mIoU at all."""
+    if not 0 <= fail_under <= 1:
+        raise UsageError(f"--fail-under {fail_under:g}: mIoU lies between 0 and 1")
+    for row in result.judged:
+        if not row.numbers["miou"] >= fail_under:
+            raise FailUnderError(
+                f"{row.directory}: mIoU {row.numbers['miou']:.4f} on split {row.split} is under "
+                f"--fail-under {fail_under:g}"
+            )
+
+
+def show(result: Evaluation, *, per_class: bool) -> None:
+    """The tables, on stderr: always with split, images, the rule for unlabelled, ledger and classes averaged."""
+    from wsscli.cli.output import console
+
+    out = console()
+    width = None if sys.stderr.isatty() else 200
+    out.print(_table(result), width=width, markup=False)
+    if per_class:
+        for row in result.judged:
+            out.print(_class_table(result, row.directory, row.per_class), width=width, markup=False)
+    for line in notes(result):
+        out.print(line, markup=False, highlight=False)
+
+
+def notes(result: Evaluation) -> list[str]:
+    """What the numbers of the table mean: images, rules, classes, ledger, intervals."""
+    left = f", {result.skipped} without a mask left out" if result.skipped else ""
+    lines = [
+        f"split {result.split}, {result.images} images{left}, truth {result.truth}",
+        f"unlabelled predictions: {result.unlabelled} (in IoU and accuracies; precision counts labelled pixels only)",
+    ]
+    for row in result.judged:
+        of = (
+            f"{len(row.classes)} classes"
+            if len(row.classes) == len(result.classes)
+            else (f"{len(row.classes)} of {len(result.classes)} classes ({', '.join(row.classes)})")
+        )
+        why = "asked for, where they occur" if result.restricted else "those in truth or prediction"
+        absent = f"; {row.missing} missing masks count as background" if row.missing else ""
+        lines.append(
+            f"{row.directory}: mean over {of}, {why}; ledger: {', '.join(row.ledger) or 'nothing'}{absent}"
+        )
+    for c in result.comparisons:
+        verdict = "resolved" if c.resolved else "not resolved"
+        lines.append(
+            f"{c.second} - {c.first}: mIoU {c.difference:+.4f}, {100 * c.level:g} % interval "
+            f"[{c.low:+.4f}, {c.high:+.4f}] over images ({c.draws} draws): {verdict}"
+        )
+    return lines
+
+
+def _table(result: Evaluation) -> Table:
+    from rich.table import Table
+
+    columns = [name for name in _COLUMNS if name in result.rows[0].numbers]
+    rules = any(row.background for row in result.rows)
+    table = Table(title=f"split {result.split}, {result.images} images", title_justify="left")
+    table.add_column("directory", overflow="fold")
+    if rules:
+        table.add_column("background")
+    for name in columns:
+        table.add_column(_COLUMNS[name], justify="right")
+    for row in result.rows:
+        cells = [row.directory, *([row.background or "-"] if rules else [])]
+        table.add_row(
+            *cells, *(_text(row.numbers[name]) for name in columns), style="bold" if row.best else None
+        )
+    return table
+
+
+def _class_table(result: Evaluation, directory: str, per_class: dict[str, dict[str, float]]) -> Table:
+    from rich.table import Table
+
+    keys = list(next(iter(per_class.values())))
+    table = Table(title=f"{directory}, split {result.split}", title_justify="left")
+    table.add_column("class", overflow="fold")
+    for key in keys:
+        table.add_column(_CLASS_COLUMNS[key], justify="right")
+    for name, numbers in per_class.items():
+        table.add_row(name, *(_text(numbers[key]) for key in keys))
+    return table
+
+
+def _text(value: float) -> str:
+    return "-" if value != value else f"{value:.4f}"
+
+
+main = command(evaluate, finish=finish)

@@ -1,0 +1,129 @@
+"""What an evaluation judges by: the true masks, their images, and the class table all sides share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wsscli.errors import WssError
+from wsscli.steps._data import Data, dataset_for
+from wsscli.steps._judge import Side, Truth
+from wsscli.steps._run import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from wsscli.classes import ClassTable
+    from wsscli.maskdir.maskdir import MaskDir
+
+
+@dataclass(frozen=True)
+class Target:
+    """The truth: where it is, of which images, and how to read it."""
+
+    name: str
+    split: str
+    ids: tuple[str, ...]
+    classes: ClassTable | None
+    read: Truth
+
+
+def find_target(truth: Path | None, data: Data, folders: Sequence[MaskDir]) -> Target:
+    """The truth to judge by: of the data set (named, or the manifests'), or of the directory `--truth`."""
+    from wsscli.maskdir.maskdir import open_maskdir
+
+    manifests = [folder.manifest for folder in folders if folder.manifest is not None]
+    splits = sorted({m.split for m in manifests if m.split is not None})
+    if len(splits) > 1:
+        raise WssError(
+            f"the directories are of different splits, {' and '.join(splits)}; judge each split by itself"
+        )
+    first = next((m for m in manifests if m.data is not None), manifests[0] if manifests else None)
+    known = first is not None and first.data is not None and Path(first.data.path).exists()
+    if truth is None:
+        dataset = dataset_for(data, first)
+        if not dataset.has_truth:
+            raise WssError(f"{dataset.root}: has no true masks; give them with --truth DIR")
+        where = str(dataset.root)
+
+        def from_dataset(name: str) -> tuple[NDArray[np.uint8], str]:
+            return dataset.truth(name), f"the true mask of '{name}' in {where}"
+
+        return Target(where, dataset.split, tuple(dataset.ids), dataset.classes, from_dataset)
+
+    folder = open_maskdir(truth, need="masks")
+
+    def from_folder(name: str) -> tuple[NDArray[np.uint8], str]:
+        return folder.mask(name), str(folder.mask_path(name))
+
+    own = folder.manifest.split if folder.manifest else None
+    split = data.split or (first.split if first else None) or own
+    if own and split != own:
+        raise WssError(f"{truth}: true masks of split '{own}', but the split to judge is '{split}'")
+    if data.data is not None or known:
+        dataset = dataset_for(data, first)
+        return Target(str(truth), dataset.split, tuple(dataset.ids), dataset.classes, from_folder)
+    if data.split and first and first.split and data.split != first.split:
+        raise WssError(f"--split {data.split}, but {folders[0].path} is of split '{first.split}'")
+    return Target(str(truth), split or "unknown", tuple(folder.ids), folder.classes, from_folder)
+
+
+def class_table(target: Target, data: Data, sides: Sequence[Side]) -> ClassTable | None:
+    """The one class table of truth and predictions; None when nobody has one."""
+    from wsscli.classes import ClassTable
+
+    table, owner = target.classes, target.name
+    if table is None and data.class_names:
+        table, owner = ClassTable.of(data.class_names), "--class-names"
+    for side in sides:
+        other = side.folder.classes
+        if other is None:
+            continue
+        if table is None:
+            table, owner = other, str(side.folder.path)
+        if other != table:
+            raise WssError(
+                f"{side.folder.path}: {_difference(other, table)} {owner}; masks must use its class table"
+            )
+    return table
+
+
+def _difference(one: ClassTable, other: ClassTable) -> str:
+    for i, (a, b) in enumerate(zip(one.names, other.names, strict=False)):
+        if a != b:
+            return f"class {i} is '{a}', but it is '{b}' in"
+    return f"has {len(one)} classes, but there are {len(other)} in"
+
+
+def images_to_judge(
+    target: Target, sides: Sequence[Side], missing: str, run: Run
+) -> tuple[list[str], list[int]]:
+    """The images to judge, and how many of them each directory lacks."""
+    names = run.select(target.ids)
+    for side in sides:
+        absent = [name for name in names if name not in side.ids]
+        if len(absent) == len(names):
+            raise WssError(
+                f"{side.folder.path}: has none of the {len(names)} images to judge (the first is '{names[0]}') in "
+                f"{target.name}, split {target.split}; is it of another data set or split?"
+            )
+        if absent and missing == "error":
+            raise WssError(
+                f"{side.folder.path}: {len(absent)} of {len(names)} images have no mask, the first is "
+                f"'{absent[0]}'{_why(side, absent[0])}; --missing skip leaves them out, --missing background counts "
+                "them as background, --ids judges a part"
+            )
+    if missing == "skip":
+        names = [name for name in names if all(name in side.ids for side in sides)]
+        if not names:
+            raise WssError("no image is in all directories; nothing is left to judge under --missing skip")
+    return names, [sum(name not in side.ids for name in names) for side in sides]
+
+
+def _why(side: Side, name: str) -> str:
+    manifest = side.folder.manifest
+    reason = next((d["reason"] for d in manifest.dropped if d["id"] == name), None) if manifest else None
+    return f" (dropped: {reason})" if reason else ""

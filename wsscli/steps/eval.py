@@ -1,0 +1,233 @@
+"""`wss eval`: how good masks, seeds or score maps are, against true masks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from wsscli.errors import UsageError
+from wsscli.steps._data import Data
+from wsscli.steps._evaluation import Comparison, Evaluation, Row
+from wsscli.steps._judge import Judge, Side, Tally, choose_side
+from wsscli.steps._run import Run, one_thread_libraries
+from wsscli.steps._target import class_table, find_target, images_to_judge
+
+if TYPE_CHECKING:
+    from wsscli.classes import ClassTable
+
+log = logging.getLogger("wsscli")
+_CHUNK = 16  # images a task: little overhead, still enough tasks to keep all workers busy
+_NO_TABLE = 255  # classes to count where nobody names them
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which images to judge, and how many at a time.
+
+    Attributes:
+        ids: Only the image ids listed in this file, one a line.
+        limit: Only the first N images (of the sorted ids).
+        seed: Seed of the bootstrap's draws.
+        workers: Images at a time, 0 = one a core. Results do not depend on it.
+        dry_run: Say what would be judged, and do nothing.
+    """
+
+    ids: Path | None = None
+    limit: int | None = None
+    seed: int = 0
+    workers: int = 0
+    dry_run: bool = False
+
+    @property
+    def run(self) -> Run:
+        return Run(self.ids, self.limit, self.seed, self.workers, self.dry_run)
+
+
+def evaluate(
+    directories: list[Path],
+    *,
+    truth: Path | None = None,
+    classes: tuple[str, ...] | None = None,
+    unlabelled: Literal["miss", "background", "skip"] = "miss",
+    missing: Literal["error", "background", "skip"] = "error",
+    background: str | None = None,
+    sweep: str | None = None,
+    boundary: bool = False,
+    bootstrap: bool = False,
+    draws: int = 1000,
+    data: Data = Data(),
+    part: Part = Part(),
+) -> Evaluation | None:
+    """Score masks, seeds or score maps against true masks: one confusion matrix over the whole set.
+
+    Args:
+        directories: Mask directories, score directories, or plain folders of indexed PNGs; - reads one from stdin.
+        truth: True masks from this directory instead of the data set's own.
+        classes: Classes that the means run over, separated by commas; the matrix stays that of all classes.
+        unlabelled: What an unlabelled prediction counts as in IoU and accuracies: miss (a missed pixel of its
+            true class), background, or skip (as if it had no truth).
+        missing: What an image without a mask is: error, background (all of it), or skip (left out everywhere).
+        background: Judge the argmax of cam scores beside this background, const:T or power:A.
+        sweep: Judge cam scores at each of these constant backgrounds, 0.05:0.95:0.05 or 0.1,0.2,0.3.
+        boundary: Add boundary IoU (outlines as wide as 2 % of the image's diagonal).
+        bootstrap: Add the paired interval of each further directory's mIoU against the first's.
+        draws: Draws of the bootstrap.
+        data: The data set with the true masks; taken from the directories' manifests where it is left out.
+        part: Which images.
+
+    Returns:
+        The numbers; None under `dry_run`.
+
+    Raises:
+        WssError: splits or class tables differ, masks are missing or have other sizes or values than they may.
+        UsageError: options that do not go together.
+
+    Source: Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 2015, section 4.3.
+    """
+    from wsscli.evaluate.sweep import parse_range
+    from wsscli.maskdir.maskdir import open_maskdir
+
+    if bootstrap and (len(directories) < 2 or sweep):
+        have = "a sweep" if sweep else f"{len(directories)} directory"
+        raise UsageError(f"--bootstrap compares two or more directories, but there is {have}; leave it out")
+    thresholds = parse_range(sweep) if sweep else []
+    sides = [choose_side(open_maskdir(path), background, thresholds) for path in directories]
+    target = find_target(truth, data, [side.folder for side in sides])
+    table = class_table(target, data, sides)
+    chosen = [table.id(name) for name in classes] if classes and table else None
+    if classes and table is None:
+        raise UsageError(
+            "--classes needs a class table: give --data, or --class-names cat,dog,... in the order of ids"
+        )
+    names, lacking = images_to_judge(target, sides, missing, part.run)
+    if part.dry_run:
+        log.info(
+            "would judge %s on %d images against %s",
+            ", ".join(map(str, directories)),
+            len(names),
+            target.name,
+        )
+        return None
+    judge = Judge(target.read, sides, len(table) if table else _NO_TABLE, unlabelled, boundary, bootstrap)
+    tallies = _count(judge, names, part.run.threads)
+    table = table or _found_classes(tallies)
+    rows: list[Row] = []
+    for side, tally, absent in zip(sides, tallies, lacking, strict=True):
+        rows += _rows(side, tally, table, chosen, unlabelled, target.split, len(names), absent)
+    comparisons = _compare(judge, tallies, directories, chosen, draws, part.seed) if bootstrap else []
+    skipped = len(part.run.select(target.ids)) - len(names)
+    return Evaluation(
+        target.split,
+        target.name,
+        len(names),
+        skipped,
+        unlabelled,
+        missing,
+        bool(classes),
+        table,
+        rows,
+        comparisons,
+    )
+
+
+def _found_classes(tallies: Sequence[Tally]) -> ClassTable:
+    """Classes named by their ids, up to the largest that occurs; the matrices are cut to them."""
+    import numpy as np
+
+    from wsscli.classes import ClassTable
+
+    seen = [m[:, :_NO_TABLE].any(axis=(0, 1)) | m.any(axis=(0, 2)) for m in (t.matrices for t in tallies)]
+    n = int(np.flatnonzero(np.any(seen, axis=0)).max(initial=0)) + 1
+    for tally in tallies:
+        tally.matrices = np.concatenate([tally.matrices[:, :n, :n], tally.matrices[:, :n, -1:]], axis=2)
+        if tally.boundary is not None:
+            tally.boundary = type(tally.boundary)(*(part[:n] for part in tally.boundary))
+    log.warning("nobody names the classes here: they go by their ids; --class-names cat,dog,... names them")
+    return ClassTable.of(str(i) for i in range(1, n))
+
+
+def _count(judge: Judge, names: Sequence[str], threads: int) -> list[Tally]:
+    """Sum the tallies of all images; chunks come back in order, a few at a time."""
+    from joblib import Parallel, delayed
+
+    from wsscli.progress import track
+
+    chunks = [names[i : i + _CHUNK] for i in range(0, len(names), _CHUNK)]
+    parallel = Parallel(
+        n_jobs=min(threads, len(chunks)),
+        backend="threading",
+        return_as="generator",
+        pre_dispatch="3*n_jobs",
+        batch_size=1,
+    )
+    totals = judge.empty()
+    with one_thread_libraries(), track(len(names), "eval") as progress:
+        for chunk, tallies in zip(chunks, parallel(delayed(judge.chunk)(c) for c in chunks), strict=True):
+            for total, tally in zip(totals, tallies, strict=True):
+                total.add(tally)
+            progress.advance(len(chunk))
+    return totals
+
+
+def _rows(
+    side: Side, tally: Tally, table: ClassTable, chosen: list[int] | None,
+    unlabelled: Literal["miss", "background", "skip"], split: str, images: int, absent: int,
+) -> list[Row]:  # fmt: skip
+    """A row for each matrix of a directory."""
+    from wsscli.evaluate.confusion import iou, mean
+    from wsscli.evaluate.summary import summarise
+    from wsscli.steps._evaluation import NUMBERS, PER_CLASS
+
+    manifest = side.folder.manifest
+    ledger = list(manifest.supervision) if manifest else ["unknown"]
+    if side.thresholds:
+        ledger = sorted({*ledger, f"tuned-on-masks:{split}"})
+    outlines = iou(tally.boundary) if tally.boundary is not None else None
+    rows = []
+    summaries = [summarise(m, unlabelled=unlabelled, classes=chosen) for m in tally.matrices]
+    top = max((s.miou for s in summaries if s.miou == s.miou), default=None)
+    best = next((i for i, s in enumerate(summaries) if s.miou == top), 0)
+    for i, (matrix, summary) in enumerate(zip(tally.matrices, summaries, strict=True)):
+        numbers = {name: getattr(summary, name) for name in NUMBERS if hasattr(summary, name)}
+        arrays = {key: getattr(summary, key) for key in PER_CLASS if hasattr(summary, key)}
+        if outlines is not None:
+            numbers["boundary_miou"] = mean(outlines, chosen)
+            arrays["boundary_iou"] = outlines
+        rule = f"const:{side.thresholds[i]:g}" if side.thresholds else side.background
+        per_class = {
+            name: {key: float(arrays[key][c]) for key in PER_CLASS if key in arrays}
+            for c, name in enumerate(table.names)
+        }
+        names = [table.names[c] for c in summary.classes]
+        source, where = "scores" if side.scores else "masks", str(side.folder.path)
+        marked = bool(side.thresholds) and i == best
+        rows.append(
+            Row(where, source, rule, ledger, split, images, absent, names, numbers, per_class, matrix, marked)
+        )
+    return rows
+
+
+def _compare(
+    judge: Judge,
+    tallies: Sequence[Tally],
+    directories: Sequence[Path],
+    chosen: list[int] | None,
+    draws: int,
+    seed: int,
+) -> list[Comparison]:
+    from wsscli.evaluate.bootstrap import PerImage, paired_interval
+
+    sides = []
+    for tally in tallies:
+        side = PerImage(judge.n)
+        for item in tally.images:
+            side.add(item)
+        sides.append(side)
+    found = [paired_interval(sides[0], other, classes=chosen, draws=draws, seed=seed) for other in sides[1:]]
+    return [
+        Comparison(str(directories[0]), str(path), f.difference, f.low, f.high, f.level, f.draws, f.resolved)
+        for path, f in zip(directories[1:], found, strict=True)
+    ]
