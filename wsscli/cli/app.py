@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from wsscli import __version__
 from wsscli.errors import WssError
 
-# name -> (module, summary); a nested table in place of the module makes a group. Plain data: `wss --help` loads no command.
+# name -> (module, summary); a nested table in place of the module makes a group. Plain data: listing loads nothing.
 Table = dict[str, tuple[Any, str]]
 COMMANDS: Table = {
     "demo": ("wsscli.cli.demo", "Run the whole chain on a small generated data set and make a report."),

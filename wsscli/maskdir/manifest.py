@@ -143,7 +143,7 @@ def read_manifest(directory: Path) -> Manifest | None:
     path = directory / NAME
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise WssError(f"{path}: cannot be read ({error.strerror})") from error

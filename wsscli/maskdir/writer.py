@@ -197,6 +197,8 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Writer 
                 f"{root}: was made with other options: {difference}; use another -o, or --overwrite to replace it"
             )
         if present.complete:
+            with suppress(OSError):  # left by a kill between the manifest and here
+                (root / JOURNAL).unlink(missing_ok=True)
             return None
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,40 @@
+# `make demo` and `make test` are all a new machine needs: Python 3.11+, no compiler.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+EXTRAS ?= test
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test unit lint bench completions clean
+
+demo: $(VENV)/.installed
+	$(BIN)/wss demo --keep demo
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+# the quick ones: no training of real networks, no real photos
+unit: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "not slow and not real"
+
+lint: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet "ruff>=0.6" "mypy>=1.11"
+	$(BIN)/ruff check wsscli tests benchmarks
+	$(BIN)/ruff format --check wsscli tests benchmarks
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/run.py
+
+completions: $(VENV)/.installed
+	$(BIN)/python -m wsscli.cli.completions completions
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "wss needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis

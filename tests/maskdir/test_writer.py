@@ -1,0 +1,154 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from wsscli.classes import ClassTable
+from wsscli.errors import WssError
+from wsscli.maskdir.files import write_atomic
+from wsscli.maskdir.manifest import Input, Manifest, ids_digest, read_manifest
+from wsscli.maskdir.maskdir import open_maskdir
+from wsscli.maskdir.writer import Output, begin
+
+MASK = np.array([[0, 1, 255]], np.uint8)
+IDS = ["a", "b", "c/d"]
+PLAN = Manifest(
+    kind="masks", step="crf", options={"iterations": 10, "scales": [1.0]}, classes=ClassTable.of(["cat"]),
+    split="train", images=3, ids_digest=ids_digest(IDS), supervision=("image-labels",),
+    inputs=(Input("masks", "/x", "sha256:1"),),
+)  # fmt: skip
+
+
+def fill(root, ids=IDS, **changes):
+    with begin(root, PLAN) as writer:
+        for name in ids:
+            if name not in writer.done:
+                writer.put(name, Output(mask=MASK, fell_back="flat" if name == "b" else None))
+        return writer.close(**changes)
+
+
+def tree(root):
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and p.name != "log.jsonl"}
+
+
+def test_a_whole_run(tmp_path):
+    root = tmp_path / "deep" / "out"
+    manifest = fill(root)
+    assert manifest.complete and manifest == read_manifest(root)
+    assert manifest.pixels == {"background": 3, "cat": 3, "unlabelled": 3}
+    assert manifest.fell_back == ({"id": "b", "reason": "flat"},) and manifest.dropped == ()
+    assert open_maskdir(root).ids == IDS
+    assert sorted(tree(root)) == ["masks/a.png", "masks/b.png", "masks/c/d.png", "wss.json"]
+    assert json.loads((root / "log.jsonl").read_text().splitlines()[-1])["event"] == "end"
+
+
+def test_order_does_not_matter(tmp_path):
+    fill(tmp_path / "x")
+    fill(tmp_path / "y", ids=IDS[::-1])
+    assert tree(tmp_path / "x") == tree(tmp_path / "y")
+
+
+def test_complete_with_the_same_options_is_left_alone(tmp_path):
+    fill(tmp_path)
+    before = tree(tmp_path)
+    assert begin(tmp_path, PLAN) is None
+    assert tree(tmp_path) == before
+
+
+def test_goes_on_where_it_stopped(tmp_path):
+    fill(tmp_path / "whole")
+    root = tmp_path / "torn"
+    with begin(root, PLAN) as writer:
+        assert not writer.resuming
+        writer.put("b", Output(mask=MASK, fell_back="flat"))
+        writer.put("a", Output(mask=MASK))
+    with (root / "journal.jsonl").open("a") as journal:
+        journal.write('{"id": "c/d", "fil')  # killed while writing this line
+    (root / "masks" / "a.png").unlink()  # and somebody removed a result
+    with begin(root, PLAN) as writer:
+        assert writer.resuming and writer.done == {"b"}
+    fill(root)
+    assert tree(root) == tree(tmp_path / "whole")
+
+
+def test_leftover_journal_of_a_kill_at_the_very_end_does_no_harm(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "journal.jsonl").write_text("")
+    assert begin(tmp_path, PLAN) is None
+    assert not (tmp_path / "journal.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"options": {"iterations": 5, "scales": [1.0]}}, "--iterations was 10, now 5"),
+        ({"options": {"iterations": 10, "scales": [2.0]}}, r"--scales was \[1.0\], now \[2.0\]"),
+        ({"step": "grabcut"}, "it is the output of `wss crf`, not of `wss grabcut`"),
+        ({"seed": 1}, "seed was 0, now 1"),
+        ({"split": "val"}, "split was 'train', now 'val'"),
+        ({"images": 2}, "the number of images was 3, now 2"),
+        ({"ids_digest": "x"}, "the image list was"),
+        ({"classes": ClassTable.of(["dog"])}, "the class table differs"),
+        ({"inputs": (Input("masks", "/x", "sha256:2"),)}, "its input 'masks' has changed"),
+        ({"supervision": ()}, r"the supervision was \['image-labels'\], now \[\]"),
+    ],
+)
+def test_other_options_are_an_error_that_shows_the_difference(tmp_path, change, message):
+    from dataclasses import replace
+
+    fill(tmp_path)
+    with pytest.raises(WssError, match=f"was made with other options: {message}.*--overwrite to replace"):
+        begin(tmp_path, replace(PLAN, **change))
+
+
+def test_overwrite_replaces_only_what_is_ours(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with begin(tmp_path, PLAN, overwrite=True) as writer:
+        assert writer.done == set() and not (tmp_path / "masks").exists()
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_stranger_s_folder_is_never_touched(tmp_path, overwrite):
+    (tmp_path / "holiday.jpg").write_text("x")
+    with pytest.raises(WssError, match=r"not empty and not written by wss \(holds holiday.jpg\); use another -o"):
+        begin(tmp_path, PLAN, overwrite=overwrite)
+    assert (tmp_path / "holiday.jpg").exists()
+
+
+def test_a_file_in_the_way(tmp_path):
+    (tmp_path / "f").write_text("")
+    with pytest.raises(WssError, match=r"f: a file; -o names a directory"):
+        begin(tmp_path / "f", PLAN)
+    with pytest.raises(WssError, match=r"cannot write .*a file stands where a folder is needed"):
+        begin(tmp_path / "f" / "out", PLAN)
+
+
+def test_two_processes_do_not_share_a_directory(tmp_path):
+    with begin(tmp_path, PLAN):
+        code = (
+            "import fcntl,sys\n"
+            f"f=open({str(tmp_path / 'journal.jsonl')!r},'a')\n"
+            "try: fcntl.flock(f, fcntl.LOCK_EX|fcntl.LOCK_NB)\nexcept OSError: sys.exit(7)"
+        )
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 7
+        with pytest.raises(WssError, match="another wss process is writing here; wait for it, or use another -o"):
+            begin(tmp_path, PLAN)
+
+
+def test_ids_that_leave_the_root_are_not_written(tmp_path):
+    with begin(tmp_path / "out", PLAN) as writer:
+        for name in ("../evil", "/evil", "a/../../evil", ".hidden"):
+            with pytest.raises(WssError, match="evil|hidden"):
+                writer.put(name, Output(mask=MASK))
+    assert not list(tmp_path.rglob("*evil*"))
+
+
+def test_failed_writes_leave_nothing(tmp_path):
+    (tmp_path / "x.png").mkdir()  # a directory where the file should go
+    with pytest.raises(WssError, match=r"cannot write .*x\.png: .*check the path and the file system"):
+        write_atomic(tmp_path / "x.png", b"data")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
