@@ -160,7 +160,14 @@ def columns(*parts: Html) -> Html:
     return Html(f'<div class="columns">{"".join(f"<div>{p}</div>" for p in parts)}</div>')
 
 
-def page(title: str, *parts: Html, lead: str = "", sizes: bool = True, footer: str = "") -> str:
+def page(
+    title: str,
+    *parts: Html,
+    lead: str = "",
+    sizes: bool = True,
+    footer: str = "",
+    generator: str = "wsscli",
+) -> str:
     """The whole page.
 
     Args:
@@ -169,6 +176,7 @@ def page(title: str, *parts: Html, lead: str = "", sizes: bool = True, footer: s
         lead: a sentence under the heading.
         sizes: show the switch for the pictures' size (radio buttons and CSS, no script).
         footer: a line at the end.
+        generator: what made the page, for the head.
 
     Returns:
         The text of an HTML file (UTF-8) that opens without a network.
@@ -185,6 +193,7 @@ def page(title: str, *parts: Html, lead: str = "", sizes: bool = True, footer: s
     end = f"<footer>{escape(footer)}</footer>" if footer else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="generator" content="{escape(generator)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{CSS}</style></head>\n"
         f'<body><header class="top"><div><h1>{escape(title)}</h1>{introduction}</div>{switch}</header>'
