@@ -7,6 +7,7 @@ feature map. Strides are turned into dilations from the back, so that the ImageN
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -190,6 +191,29 @@ def _kind(name: str) -> _Kind:
     if name not in _KINDS:
         raise UsageError(f"unknown backbone '{name}'; known: {', '.join(_KINDS)}, timm:NAME")
     return _KINDS[name]
+
+
+def early_stages(model: Backbone, count: int) -> tuple[str, ...]:
+    """Prefixes (within the backbone) of the parameters of its first `count` stages, stem first.
+
+    Raises:
+        UsageError: when the backbone has no named stages, or fewer.
+    """
+    if count == 0:
+        return ()
+    names = {name.split(".")[0] for name, _ in model.body.named_parameters()}
+    stages: list[tuple[str, ...]] = []
+    if {"conv_stem", "blocks"} <= names:  # EfficientNets
+        depth = len(model.body.blocks)  # type: ignore[arg-type]
+        stages = [("conv_stem.", "bn1."), *((f"blocks.{i}.",) for i in range(depth))]
+    elif {"conv1", "layer1"} <= names:  # ResNets
+        stages = [("conv1.", "bn1."), *((f"layer{i}.",) for i in range(1, 5))]
+    elif model.name == "vgg16":  # between the pools
+        pools = (0, 5, 10, 17, 24, 31)
+        stages = [tuple(f"features.{i}." for i in range(*pair)) for pair in pairwise(pools)]
+    if count > len(stages):
+        raise UsageError(f"--freeze {count}: backbone {model.name} has {len(stages)} stages that can be frozen")
+    return tuple(f"body.{prefix}" for stage in stages[:count] for prefix in stage)
 
 
 def default_output_stride(name: str) -> int:

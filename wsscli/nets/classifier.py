@@ -18,6 +18,7 @@ class CamNet(nn.Module):
 
     Attributes:
         classes: the class table, background first.
+        size: side of the square images it was trained on, in pixels.
         backbone: the feature extractor.
         head: VGG's conv6 and conv7 (1024 channels, 3x3, dilated); nothing for the other backbones, whose
             last stage already sees most of the image (lite0 keeps its 1x1 expansion to 1280 channels).
@@ -30,9 +31,10 @@ class CamNet(nn.Module):
     fresh = ("head.", "classifier.")  # parameters without pre-trained values
     last = ("classifier.",)  # the layer before the loss
 
-    def __init__(self, backbone: Backbone, classes: ClassTable, *, dropout: float = 0.5) -> None:
+    def __init__(self, backbone: Backbone, classes: ClassTable, *, dropout: float = 0.5, size: int = 321) -> None:
         super().__init__()
         self.classes = classes
+        self.size = size
         self.backbone = backbone
         self.head, channels = _head(backbone)
         self.dropout = nn.Dropout(dropout)
@@ -49,9 +51,10 @@ class CamNet(nn.Module):
         init: str = "none",
         output_stride: int | None = None,
         dropout: float = 0.5,
+        size: int = 321,
     ) -> CamNet:
         """A net from the names that the command line takes; see `backbones.backbone`."""
-        return cls(backbone(name, init, output_stride), classes, dropout=dropout)
+        return cls(backbone(name, init, output_stride), classes, dropout=dropout, size=size)
 
     @property
     def config(self) -> dict[str, object]:
@@ -61,6 +64,7 @@ class CamNet(nn.Module):
             "backbone": self.backbone.name,
             "output_stride": self.backbone.stride,
             "dropout": self.dropout.p,
+            "size": self.size,
             "classes": list(self.classes.names),
         }
 

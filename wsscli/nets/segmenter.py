@@ -21,6 +21,10 @@ class DeepLab(nn.Module):
     rate 12. Channel c of the output is class id c, background first. Images are normalised by
     `backbone.normalise`.
 
+    Attributes:
+        classes: the class table, background first.
+        size: what the longer side of an image is scaled to, in pixels, for this net.
+
     Source: DeepLab v1 and v2 (Chen et al.), as METHODS section 1 and DSRG section 4.1 take them.
     Differs: `hidden` is 1024 in the papers; lite0 takes fewer by default, its features have 320 channels.
     """
@@ -35,12 +39,14 @@ class DeepLab(nn.Module):
         arch: str = "deeplab",
         hidden: int | None = None,
         dropout: float = 0.5,
+        size: int = 500,
     ) -> None:
         super().__init__()
         if arch not in RATES:
             raise UsageError(f"unknown architecture '{arch}'; train-seg builds {', '.join(RATES)}")
         self.arch = arch
         self.classes = classes
+        self.size = size
         self.backbone = backbone
         self.hidden = hidden or default_hidden(backbone.name)
         self.dropout = dropout
@@ -60,10 +66,11 @@ class DeepLab(nn.Module):
         output_stride: int | None = None,
         hidden: int | None = None,
         dropout: float = 0.5,
+        size: int = 500,
     ) -> DeepLab:
         """A net from the names that the command line takes; see `backbones.backbone`."""
         body = backbone(name, init, output_stride, head=False)
-        return cls(body, classes, arch=arch, hidden=hidden, dropout=dropout)
+        return cls(body, classes, arch=arch, hidden=hidden, dropout=dropout, size=size)
 
     @property
     def last(self) -> tuple[str, ...]:
@@ -79,6 +86,7 @@ class DeepLab(nn.Module):
             "output_stride": self.backbone.stride,
             "hidden": self.hidden,
             "dropout": self.dropout,
+            "size": self.size,
             "classes": list(self.classes.names),
         }
 

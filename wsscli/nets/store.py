@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from wsscli.classes import ClassTable
@@ -75,20 +76,25 @@ def build_model(config: dict[str, object]) -> CamNet | DeepLab:
     raise WssError(f"unknown architecture '{arch}' in a model's manifest; update wsscli")
 
 
-def load_model(directory: Path, device: str = "cpu", *, arch: str | None = None) -> CamNet | DeepLab:
+def load_model(
+    directory: Path, device: str | torch.device = "cpu", *, arch: str | None = None, output_stride: int | None = None
+) -> CamNet | DeepLab:
     """Build the net of a model directory, load its weights, set it to evaluation.
 
     Args:
         directory: a complete model directory.
         device: `cpu`, `cuda`, `cuda:1`, ...
         arch: `"cam"` or `"segmentation"` to refuse the other sort.
+        output_stride: another one than in training: strides become dilations, the weights stay.
 
     Raises:
+        UsageError: when the backbone cannot have that output stride.
         WssError: when the directory is not a complete model directory or its weights do not fit its manifest.
     """
     manifest = model_manifest(directory, arch=arch)
     assert manifest.model is not None
-    model = build_model(manifest.model)
+    config = manifest.model if output_stride is None else {**manifest.model, "output_stride": output_stride}
+    model = build_model(config)
     _load_exactly(model, directory / WEIGHTS)
     return model.to(device).eval()
 

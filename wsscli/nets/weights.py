@@ -154,7 +154,7 @@ def load_torchvision(name: str) -> Callable[[nn.Module], None]:
         except (URLError, OSError, RuntimeError) as error:
             raise WssError(
                 f"{name}: its ImageNet weights could not be downloaded from {weights.url} ({_line(error)}); "
-                "download that file elsewhere and pass --init FILE, or take --backbone lite0, whose weights come with pip"
+                "fetch that file elsewhere and pass --init FILE, or take --backbone lite0, whose weights come with pip"
             ) from error
         body.load_state_dict({key: value for key, value in tensors.items() if key in body.state_dict()})
 

@@ -1,0 +1,37 @@
+"""Where a net runs."""
+
+from __future__ import annotations
+
+import torch
+
+from wsscli.errors import UsageError, WssError
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of this name, checked to be there.
+
+    Args:
+        name: `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Raises:
+        UsageError: no such kind of device.
+        WssError: this machine does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name}: no such device; give auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise WssError(
+                f"--device {name}: torch finds {count} CUDA devices here; pass --device cpu (see `wss doctor`)"
+            )
+    elif device.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise WssError(f"--device {name}: torch finds no Apple GPU here; pass --device cpu")
+    elif device.type != "cpu":
+        raise UsageError(f"--device {name}: wss runs on cpu, cuda or mps")
+    return device

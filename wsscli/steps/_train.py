@@ -1,0 +1,254 @@
+"""What the training steps share: their options, the recipe behind them, the data of validation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from wsscli.errors import UsageError, WssError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wsscli.maskdir.manifest import Input
+    from wsscli.nets.classifier import CamNet
+    from wsscli.nets.segmenter import DeepLab
+    from wsscli.steps._run import Job
+    from wsscli.train.samples import Augment
+    from wsscli.train.settings import Settings
+
+
+@dataclass(frozen=True)
+class Training:
+    """Options of every training. Those without a default here take it from the recipe.
+
+    Attributes:
+        recipe: A set of defaults: `modern` (AdamW, one-cycle; small sets), `dsrg` (SGD as in the DSRG paper).
+        epochs: Length of the training in passes over the images.
+        iterations: Length of the training in batches, instead of --epochs.
+        batch_size: Images a batch.
+        lr: Learning rate, the highest of the schedule.
+        head_lr: The learning rate of the new layers is this many times --lr.
+        weight_decay: Weight decay of weights (biases and normalisation have none).
+        schedule: How the learning rate moves over the training.
+        dropout: Share of features dropped in front of the last layers.
+        freeze: Keep the first N stages of the backbone (the stem counts) as they are.
+        freeze_norm: Batch normalisation keeps its stored statistics everywhere.
+        crop_size: Side of the square that goes into the net, in pixels; best is a multiple of 32, plus 1.
+        scale_range: Random scale, least and largest: for train-cls the share of the image's area that is cut
+            out, for train-seg the scale of the image (1 = its longer side as --size). `none` warps the whole
+            image to the crop.
+        flip: Mirror every other image.
+        jitter: Random change of brightness, contrast and saturation by up to this share.
+        bf16: Compute in bfloat16 (faster on GPUs and on CPUs that have it).
+        channels_last: Keep tensors channels-last in memory (faster for convolutions).
+        device: auto, cpu, cuda, cuda:N or mps.
+        checkpoint_seconds: Save last.ckpt at least this often, and after every epoch.
+        log_every: Iterations a row in log.jsonl.
+        tensorboard: Also write TensorBoard events (needs the extra wsscli[tensorboard]).
+    """
+
+    recipe: Literal["modern", "dsrg"] = "modern"
+    epochs: float | None = None
+    iterations: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    head_lr: float | None = None
+    weight_decay: float | None = None
+    schedule: Literal["one-cycle", "poly", "step", "constant"] | None = None
+    dropout: float | None = None
+    freeze: int | None = None
+    freeze_norm: bool = False
+    crop_size: int | None = None
+    scale_range: str | None = None
+    flip: bool | None = None
+    jitter: float | None = None
+    bf16: bool = False
+    channels_last: bool = True
+    device: str = "auto"
+    checkpoint_seconds: float = 60.0
+    log_every: int = 20
+    tensorboard: bool = False
+
+
+Task = Literal["classification", "segmentation"]
+
+
+def resolve(training: Training, task: Task, images: int, *, backbone: str, init: str) -> dict[str, Any]:
+    """Every number of a training: the recipe's, overridden by the options that were given.
+
+    A recipe freezes early stages only where they have trained weights and wss knows the backbone's stages.
+
+    Raises:
+        UsageError: an option is out of its range, or two contradict each other.
+    """
+    from wsscli.train.recipes import RECIPES
+
+    values = dict(RECIPES[training.recipe, task])
+    for name in ("batch_size", "lr", "head_lr", "weight_decay", "schedule", "dropout", "crop_size", "flip", "jitter"):
+        given = getattr(training, name)
+        if given is not None:
+            values[name] = given
+    if training.scale_range is not None:
+        values["scale"] = _scale(training.scale_range, task)
+    if training.freeze is not None:
+        values["freeze"] = training.freeze
+    elif init == "none" or backbone not in ("lite0", "vgg16", "resnet50", "resnet101"):
+        values["freeze"] = 0
+    _check(values)
+    values["iterations"] = _iterations(training, values, images)
+    values.pop("epochs", None)
+    for name in ("bf16", "channels_last", "freeze_norm", "recipe"):
+        values[name] = getattr(training, name)
+    return values
+
+
+def _iterations(training: Training, values: dict[str, Any], images: int) -> int:
+    if training.epochs is not None and training.iterations is not None:
+        raise UsageError("--epochs and --iterations both say how long to train; give one of them")
+    epochs = training.epochs if training.epochs is not None else values.get("epochs")
+    iterations = training.iterations if training.iterations is not None else values.get("iterations")
+    if epochs is not None and training.iterations is None:
+        iterations = math.ceil(epochs * images / values["batch_size"])
+    if iterations is None or iterations <= 0:
+        raise UsageError(f"--epochs {training.epochs} --iterations {training.iterations}: give more than 0")
+    return int(iterations)
+
+
+def _check(values: dict[str, Any]) -> None:
+    for name, low, high in (
+        ("batch_size", 1, None), ("lr", 0, None), ("head_lr", 0, None), ("weight_decay", 0, None),
+        ("dropout", 0, 0.95), ("crop_size", 33, None), ("jitter", 0, 1), ("freeze", 0, None),
+    ):  # fmt: skip
+        value = values[name]
+        if value < low or (high is not None and value > high):
+            allowed = f"{low} to {high}" if high is not None else f"{low} or more"
+            raise UsageError(f"--{name.replace('_', '-')} {value}: give {allowed}")
+
+
+def _scale(text: str, task: Task) -> tuple[float, float] | None:
+    if text.strip() == "none":
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--scale-range {text}: give two numbers, least,largest, or none") from error
+    top = 1.0 if task == "classification" else 8.0
+    if not 0 < low <= high <= top:
+        raise UsageError(f"--scale-range {text}: give 0 < least <= largest <= {top:g}")
+    return low, high
+
+
+def settings_of(values: dict[str, Any], training: Training, model: CamNet | DeepLab, seed: int) -> Settings:
+    """The loop's settings for this net."""
+    from wsscli.nets.backbones import early_stages
+    from wsscli.train.settings import Settings
+
+    return Settings(
+        iterations=values["iterations"],
+        batch_size=values["batch_size"],
+        lr=values["lr"],
+        weight_decay=values["weight_decay"],
+        optimizer=values["optimizer"],
+        schedule=values["schedule"],
+        step_every=values.get("step_every", 2000),
+        step_factor=values.get("step_factor", 0.1),
+        head_lr=values["head_lr"],
+        bias_lr=values["bias_lr"],
+        fast=model.fresh if values["fast"] == "fresh" else model.last,
+        frozen=tuple(f"backbone.{name}" for name in early_stages(model.backbone, values["freeze"])),
+        norms_frozen=values["freeze_norm"],
+        bf16=values["bf16"],
+        channels_last=values["channels_last"],
+        seed=seed,
+        checkpoint_seconds=training.checkpoint_seconds,
+        log_every=training.log_every,
+    )
+
+
+def init_of(init: str) -> tuple[str, Path | None]:
+    """What `--init` says, as it stands in the manifest (`imagenet`, `none`, `file`, `model`), and its path.
+
+    Raises:
+        WssError: it is neither a word nor a path that exists.
+    """
+    if init in ("imagenet", "none"):
+        return init, None
+    path = Path(init)
+    if path.is_dir():
+        return "model", path
+    if path.is_file():
+        return "file", path
+    raise WssError(
+        f"--init {init}: no such file or directory; give imagenet, none, a weights file or a model directory"
+    )
+
+
+def init_input(path: Path | None) -> list[Input]:
+    """The weights that a training starts from, as an entry of its lineage."""
+    from wsscli.maskdir.manifest import Input
+    from wsscli.maskdir.maskdir import input_file
+    from wsscli.nets.store import model_manifest
+
+    if path is None:
+        return []
+    if path.is_dir():
+        return [Input("init", str(path.resolve()), model_manifest(path).digest())]
+    return [input_file("init", path)]
+
+
+def augment_of(values: dict[str, Any], model: CamNet | DeepLab) -> Augment:
+    """How samples are varied, in this net's terms."""
+    from wsscli.train.samples import Augment
+
+    return Augment(
+        crop=values["crop_size"],
+        longer=values["longer"],
+        scale=values["scale"],
+        flip=values["flip"],
+        jitter=values["jitter"],
+        fill=tuple(round(255 * part) for part in model.backbone.mean),
+    )
+
+
+def watcher(directory: Path, *, tensorboard: bool) -> Callable[[dict[str, Any]], None] | None:
+    """What sends log rows to TensorBoard, when asked for.
+
+    Raises:
+        WssError: the package is not installed.
+    """
+    if not tensorboard:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise WssError("--tensorboard: the package is not installed; pip install 'wsscli[tensorboard]'") from error
+    writer = SummaryWriter(str(directory / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def watch(row: dict[str, Any]) -> None:
+        for name, value in row.items():
+            if isinstance(value, float):
+                writer.add_scalar(f"{row['event']}/{name}", value, row["iteration"])  # type: ignore[no-untyped-call]
+        writer.flush()  # type: ignore[no-untyped-call]
+
+    return watch
+
+
+def finish(job: Job, model: CamNet | DeepLab) -> Path:
+    """Complete the model directory; the checkpoint has served."""
+    from wsscli.train.checkpoint import NAME
+
+    path = job.close(files=["model.safetensors"], model=model.config)
+    (path / NAME).unlink(missing_ok=True)
+    return path
+
+
+def inherited(path: Path | None) -> list[str]:
+    """The ledger of the weights that a training starts from: an earlier model's, or an unknown file's."""
+    from wsscli.nets.store import model_manifest
+
+    if path is None:
+        return []
+    return list(model_manifest(path).supervision) if path.is_dir() else [f"external-model:{path.name}"]

@@ -1,0 +1,96 @@
+"""Random changes of images (and their masks) for training; all randomness comes in as a generator."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsscli.classes import IGNORE
+
+Image = NDArray[np.uint8]
+Rng = np.random.Generator
+
+
+def sample_rng(seed: int, epoch: int, index: int) -> Rng:
+    """The generator of one sample in one epoch: does not depend on what was drawn before."""
+    return np.random.default_rng([seed, epoch, index])
+
+
+def resize(image: Image, height: int, width: int) -> Image:
+    """Resize to (height, width): area means when both sides shrink, else bilinear."""
+    shrinks = image.shape[0] > height and image.shape[1] > width
+    out = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(out, np.uint8)
+
+
+def resize_mask(mask: Image, height: int, width: int) -> Image:
+    """Resize class ids to (height, width): the nearest pixel."""
+    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
+def resized_crop(image: Image, size: int, rng: Rng, *, area: tuple[float, float]) -> Image:
+    """A random box of the image, resized to (size, size).
+
+    Args:
+        image: uint8 (H,W,3).
+        size: side of the result.
+        rng: random numbers.
+        area: least and largest share of the image's area; the box's sides are as 3:4 to 4:3.
+
+    Source: Szegedy et al., Going Deeper with Convolutions, section 6.
+    """
+    h, w = image.shape[:2]
+    for _ in range(10):
+        pixels = h * w * rng.uniform(*area)
+        ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+        height, width = round(float(np.sqrt(pixels / ratio))), round(float(np.sqrt(pixels * ratio)))
+        if 0 < height <= h and 0 < width <= w:
+            break
+    else:
+        height, width = h, w
+    top = int(rng.integers(h - height + 1))
+    left = int(rng.integers(w - width + 1))
+    return resize(image[top : top + height, left : left + width], size, size)
+
+
+def scaled_crop(
+    image: Image, mask: Image, size: int, rng: Rng, *, longer: int, scale: tuple[float, float], fill: tuple[int, ...]
+) -> tuple[Image, Image]:
+    """Scale at random, then cut a random (size, size) window; what lies outside is `fill`, in the mask 255.
+
+    Args:
+        image: uint8 (H,W,3).
+        mask: uint8 (H,W).
+        size: side of the result.
+        rng: random numbers.
+        longer: pixels of the longer side at scale 1.
+        scale: least and largest scale.
+        fill: RGB behind the border.
+    """
+    h, w = mask.shape
+    factor = longer / max(h, w) * rng.uniform(*scale)
+    height, width = max(1, round(h * factor)), max(1, round(w * factor))
+    image, mask = resize(image, height, width), resize_mask(mask, height, width)
+    # The window slides so that it holds as much of the image as it can.
+    top = int(rng.integers(min(0, height - size), max(0, height - size) + 1))
+    left = int(rng.integers(min(0, width - size), max(0, width - size) + 1))
+    out = np.empty((size, size, 3), np.uint8)
+    out[:] = fill
+    labels = np.full((size, size), IGNORE, np.uint8)
+    inside = (slice(max(0, top), min(height, top + size)), slice(max(0, left), min(width, left + size)))
+    target = tuple(slice(part.start - low, part.stop - low) for part, low in zip(inside, (top, left), strict=True))
+    out[target], labels[target] = image[inside], mask[inside]
+    return out, labels
+
+
+def jitter(image: Image, strength: float, rng: Rng) -> Image:
+    """Change brightness, contrast and saturation by factors in 1 - strength .. 1 + strength.
+
+    All three are linear in the colours, so they are one 3x4 matrix, rounded once.
+    """
+    bright, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
+    matrix = np.empty((3, 4))
+    matrix[:, :3] = bright * contrast * (saturation * np.eye(3) + (1 - saturation) / 3)
+    matrix[:, 3] = (1 - contrast) * bright * np.mean(cv2.mean(image)[:3])
+    return np.asarray(cv2.transform(image, matrix), np.uint8)

@@ -1,0 +1,65 @@
+"""`last.ckpt`: everything a training needs to go on bit by bit as if it had not been killed."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from wsscli.errors import WssError
+from wsscli.maskdir.files import write_atomic
+
+NAME = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a training stands.
+
+    Attributes:
+        iteration: iterations done.
+        log_bytes: length of `log.jsonl` then; what was written behind it is cut off on resuming.
+        loss_sum, loss_count: the running mean of the epoch's loss.
+    """
+
+    iteration: int = 0
+    log_bytes: int = 0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+
+
+def save_checkpoint(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
+    """Write the checkpoint atomically.
+
+    Random numbers need no state in it: samples, their order and dropout are drawn from the seed and the
+    iteration. The learning rate is a function of the iteration too.
+    """
+    buffer = io.BytesIO()
+    torch.save(
+        {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "position": vars(position).copy()}, buffer
+    )
+    write_atomic(directory / NAME, buffer.getvalue())
+
+
+def load_checkpoint(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+    """Put model and optimiser back as the checkpoint has them; without one, the start.
+
+    Raises:
+        WssError: when it is damaged or of another net.
+    """
+    path = directory / NAME
+    if not path.exists():
+        return Position()
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return Position(**state["position"])
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WssError(f"{path}: the checkpoint cannot be read ({reason}); start again with --overwrite") from error

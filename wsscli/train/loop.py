@@ -1,0 +1,238 @@
+"""The one training loop, for classifiers and segmentation nets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from wsscli.errors import WssError
+from wsscli.maskdir.files import writing_failed
+from wsscli.maskdir.writer import LOG, append_log
+from wsscli.nets.store import save_model
+from wsscli.progress import Track, track
+from wsscli.train.checkpoint import Position, load_checkpoint, save_checkpoint
+from wsscli.train.feed import Order, ahead
+from wsscli.train.optimiser import build_optimiser, freeze, set_rate, train_mode
+from wsscli.train.schedule import rate
+from wsscli.train.settings import Settings
+
+log = logging.getLogger("wsscli")
+
+Sample = tuple[NDArray[np.uint8], NDArray[Any]]
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Watcher = Callable[[dict[str, Any]], None]
+
+
+class Samples(Protocol):
+    """What is trained on. A sample depends on its epoch and index alone, so that any of them can be made again."""
+
+    def __len__(self) -> int: ...
+
+    def __call__(self, epoch: int, index: int) -> Sample:
+        """Image uint8 (H,W,3) and target, the same shapes for all samples."""
+        ...
+
+
+def fit(
+    model: nn.Module,
+    samples: Samples,
+    loss: Loss,
+    settings: Settings,
+    directory: Path,
+    *,
+    device: torch.device,
+    workers: int = 2,
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    watch: Watcher | None = None,
+) -> None:
+    """Train a net and write `model.safetensors`; go on from `last.ckpt` where there is one.
+
+    Killed at any moment and called again, it ends with the same bytes as if it had not been killed, on the CPU
+    with the same number of threads: every checkpoint is a whole position, and all that is random is drawn from
+    the seed, the epoch, the sample's index or the iteration.
+
+    Args:
+        model: has `backbone.normalise`.
+        samples: what is trained on.
+        loss: (outputs of the net in float32, batch of targets) -> scalar.
+        settings: all numbers.
+        directory: where `model.safetensors`, `last.ckpt` and `log.jsonl` go.
+        device: see `nets.device`.
+        workers: threads that prepare samples.
+        validate: called after every epoch with the net in evaluation; its numbers go into the log.
+        watch: called with every log row.
+
+    Raises:
+        WssError: the loss is not a number any more; a sample cannot be read; the checkpoint is damaged.
+    """
+    model.to(device)
+    if settings.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    freeze(model, settings.frozen)
+    optimizer = build_optimiser(model, settings)
+    start = load_checkpoint(directory, model, optimizer)
+    run = _Training(model, optimizer, loss, settings, directory, device, start, watch)
+    order = Order(len(samples), settings.batch_size, settings.seed)
+    todo = range(start.iteration, settings.iterations)
+    if start.iteration:
+        log.info("%s: going on at iteration %d of %d", directory, start.iteration, settings.iterations)
+    run.cut_log()
+    depth = 3 * settings.batch_size
+    keys = (key for iteration in todo for key in order.batch(iteration))
+    ready = ahead(lambda key: samples(*key), keys, workers=workers, depth=depth)
+    with closing(ready), track(settings.iterations * settings.batch_size, "train") as progress:
+        progress.advance(start.iteration * settings.batch_size)
+        for iteration in todo:
+            batch = [next(ready) for _ in range(settings.batch_size)]
+            run.step(iteration, batch, progress)
+            done = iteration + 1
+            if order.epochs_done(done) > order.epochs_done(iteration) or done == settings.iterations:
+                run.end_epoch(order.epochs_done(done), validate)
+            elif run.checkpoint_due:
+                run.checkpoint()
+    save_model(directory, model)
+
+
+class _Training:
+    def __init__(
+        self,
+        model: Any,
+        optimizer: torch.optim.Optimizer,
+        loss: Loss,
+        settings: Settings,
+        directory: Path,
+        device: torch.device,
+        position: Position,
+        watch: Watcher | None,
+    ) -> None:
+        self.model, self.optimizer, self.loss, self.settings = model, optimizer, loss, settings
+        self.directory, self.device, self.position, self.watch = directory, device, position, watch
+        self._saved = self._row_time = time.monotonic()
+        self._row_losses: list[float] = []
+        train_mode(model, settings.frozen, norms_frozen=settings.norms_frozen)
+
+    def step(self, iteration: int, batch: list[Sample], progress: Track) -> None:
+        """One optimiser step."""
+        settings = self.settings
+        factor = rate(
+            settings.schedule, iteration, settings.iterations, every=settings.step_every, factor=settings.step_factor
+        )
+        set_rate(self.optimizer, factor)
+        # Dropout's numbers depend on the iteration alone: a resumed training draws the same ones.
+        torch.manual_seed(
+            int(np.random.SeedSequence([settings.seed, 1, iteration]).generate_state(1, np.uint64)[0] >> 1)
+        )
+        images, targets = self._tensors(batch)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.bf16):
+            outputs = self.model(images)
+        value = self.loss(outputs.float(), targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        if settings.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        self.optimizer.step()
+        self._account(iteration, value.item(), factor, progress)
+
+    def _tensors(self, batch: list[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
+        images = torch.from_numpy(np.stack([image for image, _ in batch])).to(self.device)  # (N,H,W,3)
+        images = images.permute(0, 3, 1, 2)  # channels last in memory
+        if not self.settings.channels_last:
+            images = images.contiguous()
+        targets = torch.from_numpy(np.stack([target for _, target in batch])).to(self.device)
+        return self.model.backbone.normalise(images), targets
+
+    def _account(self, iteration: int, value: float, factor: float, progress: Track) -> None:
+        settings = self.settings
+        if not math.isfinite(value):
+            raise WssError(
+                f"{self.directory}: the loss became {value} at iteration {iteration + 1} of {settings.iterations} "
+                f"(learning rate {settings.lr * factor:.3g}); train again with --overwrite and --lr below {settings.lr:g}"
+            )
+        self.position = replace(
+            self.position,
+            iteration=iteration + 1,
+            loss_sum=self.position.loss_sum + value,
+            loss_count=self.position.loss_count + 1,
+        )
+        self._row_losses.append(value)
+        progress.advance(settings.batch_size, loss=value)
+        if (iteration + 1) % settings.log_every == 0:
+            now = time.monotonic()
+            speed = len(self._row_losses) * settings.batch_size / max(now - self._row_time, 1e-9)
+            self.row(
+                event="iterations",
+                iteration=iteration + 1,
+                loss=sum(self._row_losses) / len(self._row_losses),
+                lr=settings.lr * factor,
+                images_per_second=round(speed, 2),
+            )
+            self._row_losses, self._row_time = [], now
+
+    def end_epoch(self, epoch: int, validate: Callable[[nn.Module], dict[str, float]] | None) -> None:
+        """Validate, log, save."""
+        numbers = {}
+        if validate is not None:
+            self.model.eval()
+            with torch.inference_mode():
+                numbers = validate(self.model)
+            train_mode(self.model, self.settings.frozen, norms_frozen=self.settings.norms_frozen)
+        position = self.position
+        self.row(
+            event="epoch",
+            epoch=epoch,
+            iteration=position.iteration,
+            loss=position.loss_sum / max(position.loss_count, 1),
+            **numbers,
+        )
+        shown = "".join(f", {name} {value:.4f}" for name, value in numbers.items())
+        log.info("epoch %d: loss %.4f%s", epoch, position.loss_sum / max(position.loss_count, 1), shown)
+        self.position = replace(position, loss_sum=0.0, loss_count=0)
+        self.checkpoint()
+        self._row_time = time.monotonic()  # validation is not training time
+        self._row_losses = []
+
+    @property
+    def checkpoint_due(self) -> bool:
+        return time.monotonic() - self._saved >= self.settings.checkpoint_seconds
+
+    def checkpoint(self) -> None:
+        path = self.directory / LOG
+        self.position = replace(self.position, log_bytes=path.stat().st_size if path.exists() else 0)
+        save_checkpoint(self.directory, self.model, self.optimizer, self.position)
+        self._saved = time.monotonic()
+
+    def row(self, **fields: Any) -> None:
+        """Append a row to `log.jsonl`."""
+        append_log(self.directory, {"time": round(time.time(), 3), **fields})
+        if self.watch is not None:
+            self.watch(fields)
+
+    def cut_log(self) -> None:
+        """Take off what was logged behind the checkpoint: it comes again."""
+        path = self.directory / LOG
+        if self.position.iteration and path.exists():
+            try:
+                with path.open("r+b") as stream:
+                    stream.truncate(min(self.position.log_bytes, path.stat().st_size))
+            except OSError as error:
+                raise writing_failed(path, error) from error
+
+
+def read_log(directory: Path) -> list[dict[str, Any]]:
+    """The rows of a `log.jsonl`, oldest first; none when there is no log."""
+    path = directory / LOG
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,33 @@
+"""Recipes: named sets of defaults for a training. Plain data; an option given by the user wins over them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Both tasks' entries have the same keys. `scale` None warps the whole image to the crop.
+# `fast`: the parameters that `head_lr` is for, "fresh" = all without pre-trained values, "last" = the last layer.
+RECIPES: dict[tuple[str, str], dict[str, Any]] = {
+    # For small sets (hundreds to thousands of images) and pre-trained nets.
+    ("modern", "classification"): {
+        "epochs": 4, "batch_size": 16, "lr": 3e-4, "weight_decay": 0.05, "optimizer": "adamw", "schedule": "one-cycle",
+        "head_lr": 10.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 257, "longer": 0, "scale": (0.3, 1.0),
+        "flip": True, "jitter": 0.2, "dropout": 0.2, "freeze": 3,
+    },
+    ("modern", "segmentation"): {
+        "epochs": 8, "batch_size": 16, "lr": 3e-4, "weight_decay": 0.05, "optimizer": "adamw", "schedule": "one-cycle",
+        "head_lr": 10.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 257, "longer": 385, "scale": (0.5, 1.25),
+        "flip": True, "jitter": 0.2, "dropout": 0.1, "freeze": 3,
+    },
+    # DSRG, section 4.1. The paper names no length for the classifier; 8000 iterations are SEC's.
+    ("dsrg", "classification"): {
+        "iterations": 8000, "batch_size": 20, "lr": 5e-4, "weight_decay": 5e-4, "optimizer": "sgd", "schedule": "step",
+        "step_every": 2000, "step_factor": 0.1, "head_lr": 1.0, "bias_lr": 1.0, "fast": "last", "crop_size": 321,
+        "longer": 0, "scale": None, "flip": True, "jitter": 0.0, "dropout": 0.5, "freeze": 0,
+    },
+    # The retraining of DSRG and DeepLab v2 (section 4.1): poly 1e-3, 321 crops of the unscaled image.
+    ("dsrg", "segmentation"): {
+        "iterations": 20000, "batch_size": 10, "lr": 1e-3, "weight_decay": 5e-4, "optimizer": "sgd", "schedule": "poly",
+        "head_lr": 10.0, "bias_lr": 2.0, "fast": "last", "crop_size": 321, "longer": 500, "scale": (1.0, 1.0),
+        "flip": True, "jitter": 0.0, "dropout": 0.5, "freeze": 0,
+    },
+}  # fmt: skip

@@ -1,0 +1,105 @@
+"""What is trained on: photos with image-level labels, and photos with masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsscli.train.augment import Image, jitter, resize, resize_mask, resized_crop, sample_rng, scaled_crop
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How samples are varied.
+
+    Attributes:
+        crop: side of the square that goes into the net.
+        longer: pixels of the image's longer side at scale 1 (masks only).
+        scale: with labels: share of the image's area that is cut out; with masks: scale of the image. None warps
+            the whole image to the square.
+        flip: mirror every other image.
+        jitter: strength of the colour changes, 0 = none.
+        fill: RGB behind the border of the image.
+    """
+
+    crop: int
+    longer: int = 500
+    scale: tuple[float, float] | None = None
+    flip: bool = True
+    jitter: float = 0.0
+    fill: tuple[int, ...] = (128, 128, 128)
+
+
+class LabelSamples:
+    """Photos and their image-level labels: (uint8 (S,S,3), float32 (K,))."""
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        read: Callable[[str], Image],
+        labels: Mapping[str, Sequence[int]],
+        classes: int,
+        augment: Augment,
+        seed: int,
+    ) -> None:
+        self.ids, self.read, self.augment, self.seed = ids, read, augment, seed
+        self.targets = label_matrix([labels[name] for name in ids], classes)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __call__(self, epoch: int, index: int) -> tuple[Image, NDArray[Any]]:
+        how, rng = self.augment, sample_rng(self.seed, epoch, index)
+        image = self.read(self.ids[index])
+        image = (
+            resize(image, how.crop, how.crop)
+            if how.scale is None
+            else resized_crop(image, how.crop, rng, area=how.scale)
+        )
+        if how.flip and rng.random() < 0.5:
+            image = image[:, ::-1]
+        if how.jitter:
+            image = jitter(np.ascontiguousarray(image), how.jitter, rng)
+        return image, self.targets[index]
+
+
+class MaskSamples:
+    """Photos and masks: (uint8 (S,S,3), uint8 (S,S), 255 = unlabelled)."""
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        read: Callable[[str], Image],
+        read_mask: Callable[[str], Image],
+        augment: Augment,
+        seed: int,
+    ) -> None:
+        self.ids, self.read, self.read_mask, self.augment, self.seed = ids, read, read_mask, augment, seed
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __call__(self, epoch: int, index: int) -> tuple[Image, NDArray[Any]]:
+        how, rng = self.augment, sample_rng(self.seed, epoch, index)
+        image, mask = self.read(self.ids[index]), self.read_mask(self.ids[index])
+        if how.scale is None:
+            image, mask = resize(image, how.crop, how.crop), resize_mask(mask, how.crop, how.crop)
+        else:
+            image, mask = scaled_crop(image, mask, how.crop, rng, longer=how.longer, scale=how.scale, fill=how.fill)
+        if how.flip and rng.random() < 0.5:
+            image, mask = image[:, ::-1], mask[:, ::-1]
+        if how.jitter:
+            image = jitter(np.ascontiguousarray(image), how.jitter, rng)
+        return image, mask
+
+
+def label_matrix(labels: Sequence[Sequence[int]], classes: int) -> NDArray[np.float32]:
+    """Foreground ids of each image -> float32 (N,K), column = class id - 1."""
+    matrix = np.zeros((len(labels), classes), np.float32)
+    for row, found in zip(matrix, labels, strict=True):
+        row[[c - 1 for c in found]] = 1
+    return matrix
