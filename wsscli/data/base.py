@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsscli.classes import IGNORE, ClassTable
+from wsscli.classes import ClassTable
 from wsscli.data.ids import first_few
 from wsscli.data.images import Photo, read_image, read_size
 from wsscli.errors import WssError
@@ -93,7 +93,7 @@ class Dataset:
         mask = self.source.truth(name)
         if mask is None:
             raise WssError(f"{self.root}: no true mask for image '{name}' (split {self.split})")
-        top = int(mask[mask != IGNORE].max(initial=0))
+        top = int((mask + np.uint8(1)).max(initial=0)) - 1  # 255 wraps to 0; a boolean index takes as long as decoding
         if top >= len(self.classes):
             raise WssError(
                 f"{self.root}: the true mask of '{name}' holds the id {top}, but the class table ends at "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from sys import intern
 
@@ -75,3 +75,20 @@ def _walk(root: Path, under: str, above: tuple[tuple[int, int], ...]) -> Iterato
         raise WssError(f"{folder}: a link leads back to a folder above it; take the link out")
     for name in sorted(deeper):
         yield from _walk(root, prefix + name, (*above, here))
+
+
+def missing_files(root: Path, relatives: Iterable[str]) -> list[str]:
+    """Those of the relative paths that are no files below the root, in order; each folder is listed once."""
+    listed: dict[str, frozenset[str]] = {}
+    missing = []
+    for relative in relatives:
+        folder, _, name = relative.rpartition("/")
+        if folder not in listed:
+            try:
+                with os.scandir(root / folder) as entries:
+                    listed[folder] = frozenset(entry.name for entry in entries)
+            except OSError:
+                listed[folder] = frozenset()
+        if name not in listed[folder]:
+            missing.append(relative)
+    return missing

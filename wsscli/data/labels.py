@@ -11,7 +11,10 @@ import numpy as np
 
 from wsscli.classes import ClassTable
 from wsscli.data.base import LabelList, Labels
+from wsscli.data.ids import split_suffix
+from wsscli.data.images import SUFFIXES
 from wsscli.data.restricted import read_pickle
+from wsscli.data.rows import CellReader, label_ids, read_rows
 from wsscli.errors import WssError
 
 _VOC_ID = re.compile(r"(\d{4})_(\d{6})")
@@ -55,19 +58,50 @@ def _as_number(name: str) -> int | None:
     return int(name) if name.isascii() and name.isdigit() else None
 
 
+@dataclass(frozen=True)
+class NamedLabels:
+    """Labels of a CSV file: id -> class ids."""
+
+    path: Path
+    found: dict[str, Labels]
+
+    def labels(self, name: str) -> Labels | None:
+        return self.found.get(name)
+
+
 def open_labels(path: Path, classes: ClassTable) -> LabelList:
     """Open a file of image-level labels.
 
     Args:
-        path: `.npy` with a pickled dictionary.
+        path: `.npy` (or `.pkl`) with a pickled dictionary id -> vector, or `.csv` with the columns image and
+            labels, where the image is an id, with or without its suffix.
         classes: the class table the labels speak of.
 
     Raises:
-        WssError: no such file, not a dictionary, or anything else pickled in it.
+        WssError: no such file, not a dictionary, anything else pickled in it, an image twice, an unknown class.
     """
+    if path.suffix.lower() == ".csv":
+        return _open_csv(path, classes)
     content = read_pickle(path)
     if not isinstance(content, dict) or not content:
         raise WssError(
-            f"{path}: holds a {type(content).__name__}, but image-level labels are a dictionary id -> vector (psa, irn)"
+            f"{path}: holds a {type(content).__name__}, but image-level labels are a dictionary id -> vector "
+            "(cls_labels.npy) or a CSV image,labels"
         )
     return VectorLabels(path, content, classes)
+
+
+def _open_csv(path: Path, classes: ClassTable) -> NamedLabels:
+    rows = read_rows(path)
+    names = CellReader(rows, classes)
+    found: dict[str, Labels] = {}
+    for row in rows:
+        name, suffix = split_suffix(row.image)
+        name = name if suffix.lower() in SUFFIXES else row.image
+        labels = label_ids(path, row, names, classes)
+        if labels is None:
+            raise WssError(f"{path}: no column 'labels'; write image,labels")
+        if name in found:
+            raise WssError(f"{path}, line {row.line}: the id '{name}' stands twice; list every image once")
+        found[name] = labels
+    return NamedLabels(path, found)

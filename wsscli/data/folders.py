@@ -1,0 +1,157 @@
+"""A folder per class, ImageNet style, and a plain folder (or file) of photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsscli.classes import ClassTable
+from wsscli.data.base import Dataset, LabelList, Labels
+from wsscli.data.classlist import read_class_list
+from wsscli.data.files import folders_in, has_images, is_image_name, list_images
+from wsscli.data.ids import check_id, split_suffix
+from wsscli.data.labels import open_labels
+from wsscli.data.splits import choose_split
+from wsscli.errors import WssError
+
+# fmt: off
+SPLIT_NAMES = frozenset((
+    "train", "training", "val", "valid", "validation", "dev", "test", "testing", "trainval", "train_val",
+    "train_aug", "minival", "unlabeled",
+))
+PAIRED_NAMES = frozenset((
+    "images", "image", "imgs", "img", "masks", "mask", "labels", "annotations", "gt", "ground_truth", "segmentation",
+))
+# fmt: on
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Images below a root; `classes` maps folder names at `depth` of the id to class ids, None: no labels."""
+
+    root: Path
+    suffixes: dict[str, str]
+    classes: dict[str, int] | None = None
+    depth: int = 0
+
+    def image_path(self, name: str) -> Path:
+        if name not in self.suffixes:
+            raise WssError(f"{self.root}: no image with the id '{name}' in this split")
+        return self.root / f"{name}{self.suffixes[name]}"
+
+    def labels(self, name: str) -> Labels | None:
+        if self.classes is None:
+            return None
+        return (self.classes[name.split("/")[self.depth]],)
+
+    def truth(self, name: str) -> NDArray[np.uint8] | None:  # noqa: ARG002 - these layouts have no masks
+        return None
+
+
+def looks_like_folders(path: Path) -> bool:
+    """Folders with images in them, no image beside them."""
+    if not path.is_dir() or has_images(path, deep=False):
+        return False
+    names = folders_in(path)
+    return any(has_images(path / name) for name in names)
+
+
+def looks_like_images(path: Path) -> bool:
+    """One image file, or a folder that holds images itself."""
+    if path.is_file():
+        return is_image_name(path.name)
+    return has_images(path, deep=False)
+
+
+def open_folders(path: Path, split: str | None, labels: Path | None, classes: ClassTable | None) -> Dataset:
+    """Open `root/<class>/.../photo.jpg` or `root/<split>/<class>/.../photo.jpg`.
+
+    Each image has the one label of its class folder; nested folders below it belong to it. An id is the path
+    under the root, with the split and the class in it, so the same file name in two classes is two images. The
+    folders at the top are splits when all of them are named like splits (train, val, test, ...).
+
+    Class names are those of `classes`, else of classes.txt in the root, else the folders' names over all splits,
+    sorted.
+
+    Raises:
+        WssError: no class folders, folders that look like splits beside others, images outside class folders,
+            a folder that is not in the class table, no such split.
+    """
+    if not path.is_dir():
+        raise WssError(f"{path}: not a folder; a folder per class is needed for --format folders")
+    given = classes or read_class_list(path)
+    tops = [name for name in folders_in(path) if has_images(path / name)]
+    if not tops:
+        raise WssError(f"{path}: no folder with images in it; put each class's images into a folder of its name")
+    by_split = _top_are_splits(path, tops, given)
+    chosen = choose_split(path, tops if by_split else ["all"], split)
+    names = _class_folders(path, tops) if by_split else tops
+    table = given or ClassTable.of(names)
+    ids = {}
+    for name in names:
+        try:
+            ids[name] = table.id(name)
+        except WssError as error:
+            raise WssError(f"{path}: the folder '{name}' is no class of the table: {error}") from error
+    suffixes = list_images(path, chosen) if by_split else list_images(path)
+    depth = 1 if by_split else 0
+    for name, suffix in suffixes.items():
+        if name.count("/") <= depth:
+            raise WssError(f"{path / (name + suffix)}: an image outside the class folders; move it into one of them")
+    label_list: LabelList | None = open_labels(labels, table) if labels else None
+    return Dataset(
+        path, "folders", chosen, table, tuple(suffixes), FolderSource(path, suffixes, ids, depth), label_list
+    )
+
+
+def _class_folders(path: Path, splits: list[str]) -> list[str]:
+    return sorted({name for split in splits for name in folders_in(path / split) if has_images(path / split / name)})
+
+
+def _top_are_splits(path: Path, tops: list[str], given: ClassTable | None) -> bool:
+    known = frozenset(given.foreground if given else ())
+    if known.issuperset(tops):
+        return False
+    like = [name for name in tops if name.lower() in SPLIT_NAMES and name not in known and _class_folders(path, [name])]
+    if not like:
+        paired = [name for name in tops if name.lower() in PAIRED_NAMES and name not in known]
+        if paired and len(paired) == len(tops):
+            raise WssError(
+                f"{path}: the folders {', '.join(tops)} look like images and masks, not like classes; give "
+                f"{path / paired[0]} as the data set, or name the classes in {path / 'classes.txt'}"
+            )
+        return False
+    if len(like) < len(tops):
+        others = [name for name in tops if name not in like]
+        raise WssError(
+            f"{path}: the folders {', '.join(like)} look like splits, but {', '.join(others)} beside them do not; "
+            f"give one split's folder, or name the classes in {path / 'classes.txt'}"
+        )
+    return True
+
+
+def open_images(path: Path, split: str | None, labels: Path | None, classes: ClassTable | None) -> Dataset:
+    """Open a folder of photos (nested ones too) or a single photo: no labels, no masks, the one split `all`.
+
+    Class names are those of `classes` or of classes.txt, else there are none: the network that predicts brings
+    its own.
+
+    Raises:
+        WssError: no image there, another split than `all`.
+    """
+    chosen = choose_split(path, ["all"], split)
+    if path.is_file():
+        name, suffix = split_suffix(path.name)
+        if not is_image_name(path.name):
+            raise WssError(f"{path}: not the name of an image; known are .jpg, .png and the like")
+        root, suffixes = path.parent, {check_id(name, str(path)): suffix}
+    else:
+        root, suffixes = path, list_images(path)
+    if not suffixes:
+        raise WssError(f"{path}: no image in this folder")
+    table = classes or read_class_list(root) or ClassTable.of(())
+    label_list: LabelList | None = open_labels(labels, table) if labels else None
+    return Dataset(path, "images", chosen, table, tuple(suffixes), FolderSource(root, suffixes), label_list)
