@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 U8 = npt.NDArray[np.uint8]
 
 _PAPER, _INK, _FAINT = (255, 255, 255), (28, 32, 38), (110, 118, 129)
-_EMPTY = (238, 240, 243)
+_EMPTY, _NONE = (222, 226, 231), (247, 248, 250)
 _HIT, _MISS = np.array([9, 105, 218]), np.array([207, 60, 34])
 
 
@@ -72,6 +72,8 @@ def matrix_picture(
 
 
 def _colour(share: float, hit: bool) -> tuple[int, int, int]:
+    if share == 0:
+        return _NONE
     # square root: confusions of a few percent are what one looks for
     strength = np.sqrt(share)
     red, green, blue = np.round(255 + strength * ((_HIT if hit else _MISS) - 255)).astype(int)
