@@ -1,0 +1,72 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+import wsscli
+from wsscli.cli.app import COMMANDS, load
+from wsscli.errors import FailUnderError, PartialError, UsageError, WssError
+
+WSS = [sys.executable, "-m", "wsscli"]
+
+
+def wss(*words, **more):
+    return subprocess.run([*WSS, *map(str, words)], capture_output=True, text=True, check=False, **more)
+
+
+def test_version():
+    assert wss("--version").stdout == f"wss {wsscli.__version__}\n"
+
+
+def test_no_command_shows_the_commands():
+    done = wss()
+    assert all(name in done.stdout + done.stderr for name in COMMANDS)
+
+
+def test_an_unknown_command_is_a_usage_error():
+    done = wss("segment")
+    assert done.returncode == 2 and "No such command 'segment'" in done.stderr and done.stdout == ""
+
+
+def test_an_unknown_option_is_a_usage_error():
+    done = wss("crf", "x", "-o", "y", "--steam")
+    assert done.returncode == 2 and "--steam" in done.stderr and done.stdout == ""
+
+
+def test_errors_are_one_line_on_stderr(tmp_path):
+    done = wss("crf", tmp_path / "none", "-o", tmp_path / "out")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == f"wss: error: {tmp_path / 'none'}: no such directory\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_exit_codes():
+    assert [e.exit_code for e in (WssError, UsageError, PartialError, FailUnderError)] == [1, 2, 3, 4]
+
+
+def test_methods_lists_every_row():
+    from wsscli.methods import METHODS
+
+    assert all(name in wss("methods").stdout for name in METHODS)
+
+
+@pytest.mark.parametrize("name", [n for n, (t, _) in COMMANDS.items() if isinstance(t, str)])
+def test_the_summary_in_the_list_is_a_short_form_of_the_command(name):
+    assert load(name).help, f"wss {name} has no words of its own"
+
+
+def test_help_is_quick():
+    """The budget is 0.25 s on a quiet machine; the best of a few, so that a busy one does not fail it."""
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        subprocess.run([*WSS, "train-cls", "--help"], capture_output=True, check=True, env={**os.environ, "COLUMNS": "80"})
+        times.append(time.perf_counter() - begun)
+    assert min(times) < 0.5
+
+
+def test_a_closed_pipe_is_no_traceback():
+    done = subprocess.run(f"{sys.executable} -m wsscli methods | head -c 1", shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
