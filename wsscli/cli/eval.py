@@ -14,6 +14,7 @@ from wsscli.steps.eval import evaluate
 if TYPE_CHECKING:
     from rich.table import Table
 
+_LOG_WIDTH = 1000
 _COLUMNS = {
     "miou": "mIoU", "boundary_miou": "boundary", "pixel_accuracy": "pixel acc", "mean_accuracy": "mean acc",
     "mean_precision": "precision", "mean_recall": "recall", "coverage": "coverage",
@@ -84,14 +85,17 @@ def check(result: Evaluation, fail_under: float) -> None:
 
 def show(result: Evaluation, *, per_class: bool) -> None:
     """The tables, on stderr: always with split, images, the rule for unlabelled, ledger and classes averaged."""
+    from rich.console import Console
+
     from wsscli.cli.output import console
 
     out = console()
-    width = None if sys.stderr.isatty() else 200
-    out.print(_table(result), width=width, markup=False)
+    # A log has no width: there the table is as wide as it needs to be. A terminal wraps the directory's name.
+    tables = out if out.is_terminal else Console(stderr=True, width=_LOG_WIDTH, highlight=False)
+    tables.print(_table(result))
     if per_class:
         for row in result.judged:
-            out.print(_class_table(result, row.directory, row.per_class), width=width, markup=False)
+            tables.print(_class_table(result, row.directory, row.per_class))
     for line in notes(result):
         out.print(line, markup=False, highlight=False)
 
@@ -111,9 +115,7 @@ def notes(result: Evaluation) -> list[str]:
         )
         why = "asked for, where they occur" if result.restricted else "those in truth or prediction"
         absent = f"; {row.missing} missing masks count as background" if row.missing else ""
-        lines.append(
-            f"{row.directory}: mean over {of}, {why}; ledger: {', '.join(row.ledger) or 'nothing'}{absent}"
-        )
+        lines.append(f"{row.directory}: mean over {of}, {why}; ledger: {', '.join(row.ledger) or 'nothing'}{absent}")
     for c in result.comparisons:
         verdict = "resolved" if c.resolved else "not resolved"
         lines.append(
@@ -124,34 +126,42 @@ def notes(result: Evaluation) -> list[str]:
 
 
 def _table(result: Evaluation) -> Table:
+    from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     columns = [name for name in _COLUMNS if name in result.rows[0].numbers]
     rules = any(row.background for row in result.rows)
-    table = Table(title=f"split {result.split}, {result.images} images", title_justify="left")
+    table = Table(
+        title=f"split {result.split}, {result.images} images",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("directory", overflow="fold")
     if rules:
         table.add_column("background")
     for name in columns:
-        table.add_column(_COLUMNS[name], justify="right")
+        table.add_column(_COLUMNS[name].replace(" ", "\n"), justify="right", no_wrap=True)
     for row in result.rows:
-        cells = [row.directory, *([row.background or "-"] if rules else [])]
-        table.add_row(
-            *cells, *(_text(row.numbers[name]) for name in columns), style="bold" if row.best else None
-        )
+        rule = [row.background or "-"] if rules else []
+        numbers = [_text(row.numbers[name]) for name in columns]
+        table.add_row(Text(row.directory), *rule, *numbers, style="bold" if row.best else None)
     return table
 
 
 def _class_table(result: Evaluation, directory: str, per_class: dict[str, dict[str, float]]) -> Table:
+    from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     keys = list(next(iter(per_class.values())))
-    table = Table(title=f"{directory}, split {result.split}", title_justify="left")
+    table = Table(title=Text(f"{directory}, split {result.split}"), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("class", overflow="fold")
     for key in keys:
         table.add_column(_CLASS_COLUMNS[key], justify="right")
     for name, numbers in per_class.items():
-        table.add_row(name, *(_text(numbers[key]) for key in keys))
+        table.add_row(Text(name), *(_text(numbers[key]) for key in keys))
     return table
 
 

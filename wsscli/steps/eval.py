@@ -99,9 +99,7 @@ def evaluate(
     table = class_table(target, data, sides)
     chosen = [table.id(name) for name in classes] if classes and table else None
     if classes and table is None:
-        raise UsageError(
-            "--classes needs a class table: give --data, or --class-names cat,dog,... in the order of ids"
-        )
+        raise UsageError("--classes needs a class table: give --data, or --class-names cat,dog,... in the order of ids")
     names, lacking = images_to_judge(target, sides, missing, part.run)
     if part.dry_run:
         log.info(
@@ -139,7 +137,7 @@ def _found_classes(tallies: Sequence[Tally]) -> ClassTable:
 
     from wsscli.classes import ClassTable
 
-    seen = [m[:, :_NO_TABLE].any(axis=(0, 1)) | m.any(axis=(0, 2)) for m in (t.matrices for t in tallies)]
+    seen = [m[..., :_NO_TABLE].any(axis=(0, 1)) | m.any(axis=(0, 2)) for m in (t.matrices for t in tallies)]
     n = int(np.flatnonzero(np.any(seen, axis=0)).max(initial=0)) + 1
     for tally in tallies:
         tally.matrices = np.concatenate([tally.matrices[:, :n, :n], tally.matrices[:, :n, -1:]], axis=2)
@@ -204,9 +202,7 @@ def _rows(
         names = [table.names[c] for c in summary.classes]
         source, where = "scores" if side.scores else "masks", str(side.folder.path)
         marked = bool(side.thresholds) and i == best
-        rows.append(
-            Row(where, source, rule, ledger, split, images, absent, names, numbers, per_class, matrix, marked)
-        )
+        rows.append(Row(where, source, rule, ledger, split, images, absent, names, numbers, per_class, matrix, marked))
     return rows
 
 
