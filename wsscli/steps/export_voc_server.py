@@ -65,7 +65,7 @@ def export_voc_server(
     from wsscli.classes import ClassTable
     from wsscli.data.ids import check_id
     from wsscli.data.voc import VOC_NAMES
-        from wsscli.maskdir.maskdir import open_maskdir
+    from wsscli.maskdir.maskdir import open_maskdir
 
     for name in (year, image_set):
         check_id(name, "the server's path")
@@ -103,9 +103,7 @@ def _ids(folder: MaskDir, listed: Path | None) -> list[str]:
             )
     nested = next((name for name in ids if "/" in name), None)
     if nested is not None:
-        raise WssError(
-            f"{folder.path}: id '{nested}' has a '/'; the server's ids are plain names as 2008_000006"
-        )
+        raise WssError(f"{folder.path}: id '{nested}' has a '/'; the server's ids are plain names as 2008_000006")
     return ids
 
 
@@ -185,9 +183,7 @@ def _write_folder(out: Path, inside: str, folder: MaskDir, ids: list[str], *, ov
     present = {path.name: path for path in target.iterdir()} if target.is_dir() else {}
     strangers = sorted(name for name in present if name not in names and not name.startswith("."))
     if strangers and not overwrite:
-        raise WssError(
-            f"{target}: holds {strangers[0]}, which is not among these masks; --overwrite removes it"
-        )
+        raise WssError(f"{target}: holds {strangers[0]}, which is not among these masks; --overwrite removes it")
     for name in strangers:
         present[name].unlink()
     for name, data in _encoded(folder, ids):
