@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 EXTRAS ?= test
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test unit lint bench completions clean
+.PHONY: demo test unit lint bench docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/wss demo --keep demo
@@ -26,8 +26,10 @@ lint: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py
 
-completions: $(VENV)/.installed
+# what is made from the command line itself
+docs: $(VENV)/.installed
 	$(BIN)/python -m wsscli.cli.completions completions
+	$(BIN)/python -m wsscli.cli.reference docs/cli.md
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "wss needs Python 3.11 or newer")'

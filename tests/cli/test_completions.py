@@ -13,7 +13,7 @@ LEAVES = [c for c in commands() if not c.below]
 
 @pytest.mark.parametrize("name", FILES)
 def test_stored_scripts_are_those_of_the_command_line(name):
-    assert (STORED / name).read_text() == FILES[name](), "run `make completions`"
+    assert (STORED / name).read_text() == FILES[name](), "run `make docs`"
 
 
 def test_every_command_has_its_options():

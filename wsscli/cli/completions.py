@@ -54,7 +54,7 @@ def _options(command: Any) -> Iterator[Option]:
 
 def bash() -> str:
     """The script for bash."""
-    lines = ["# bash completion of wss. Made by `make completions`; source it, or copy it to bash_completion.d.", "_wss() {"]
+    lines = ["# bash completion of wss. Made by `make docs`; source it, or copy it to bash_completion.d.", "_wss() {"]
     lines += [
         "    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words= value=",
         '    local command="${COMP_WORDS[1]-}"',
@@ -96,7 +96,7 @@ def bash() -> str:
 
 def zsh() -> str:
     """The script for zsh."""
-    lines = ["#compdef wss", "# zsh completion of wss. Made by `make completions`; copy it to a folder of your fpath.", "_wss() {"]
+    lines = ["#compdef wss", "# zsh completion of wss. Made by `make docs`; copy it to a folder of your fpath.", "_wss() {"]
     lines += ["    local -a names", "    local command=${words[2]}"]
     groups = [c for c in commands() if c.below]
     lines.append("    if (( CURRENT == 2 )); then")
@@ -141,7 +141,7 @@ def _zsh_option(option: Option) -> str:
 
 def fish() -> str:
     """The script for fish."""
-    lines = ["# fish completion of wss. Made by `make completions`; copy it to ~/.config/fish/completions/wss.fish."]
+    lines = ["# fish completion of wss. Made by `make docs`; copy it to ~/.config/fish/completions/wss.fish."]
     top = " ".join(COMMANDS)
     lines.append(f"set -l top {top}")
     for name, (_, summary) in COMMANDS.items():
