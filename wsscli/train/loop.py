@@ -158,7 +158,7 @@ class _Training:
         if not math.isfinite(value):
             raise WssError(
                 f"{self.directory}: the loss became {value} at iteration {iteration + 1} of {settings.iterations} "
-                f"(learning rate {settings.lr * factor:.3g}); train again with --overwrite and --lr below {settings.lr:g}"
+                f"(learning rate {settings.lr * factor:.3g}); use --overwrite and --lr below {settings.lr:g}"
             )
         self.position = replace(
             self.position,

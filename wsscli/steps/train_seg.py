@@ -1,0 +1,225 @@
+"""`wss train-seg`: a segmentation net from a mask directory."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from wsscli.errors import UsageError, WssError
+from wsscli.steps._data import Data, data_ref, dataset_for
+from wsscli.steps._run import Plan, Run, inherit, open_job
+from wsscli.steps._train import (
+    Training,
+    augment_of,
+    finish,
+    inherited,
+    init_input,
+    init_of,
+    resolve,
+    settings_of,
+    watcher,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from wsscli.classes import ClassTable
+    from wsscli.data.dataset import Dataset
+    from wsscli.maskdir.maskdir import MaskDir
+    from wsscli.nets.segmenter import DeepLab
+
+log = logging.getLogger("wsscli")
+
+
+def train_seg(
+    source: Path,
+    out: Path,
+    *,
+    arch: Literal["deeplab", "deeplab-largefov"] = "deeplab",
+    loss: Literal["ce"] = "ce",
+    backbone: str = "lite0",
+    init: str = "imagenet",
+    output_stride: int | None = None,
+    hidden: int | None = None,
+    size: int | None = None,
+    training: Training = Training(),  # noqa: B008 - frozen
+    data: Data = Data(),
+    run: Run = Run(),
+) -> Path:
+    """Train a segmentation net on any mask directory; pixels with 255 are left out.
+
+    A killed training goes on where it was when the same command runs again.
+
+    Args:
+        source: The mask directory, or a folder of indexed PNGs (then name the photos with --data).
+        out: The model directory to write.
+        arch: deeplab = four dilated branches, rates 6/12/18/24 (ASPP, version 2); deeplab-largefov = one branch
+            with rate 12 (version 1).
+        loss: ce = cross-entropy, the mean over the labelled pixels of each image.
+        backbone: lite0, vgg16, resnet50, resnet101, timm:NAME, or tiny (for tests).
+        init: imagenet, none, a weights file (.pth, .safetensors) or an earlier model directory (of train-cls too).
+        output_stride: Pixels a step of the feature map (8, 16 or 32); the backbone's usual one when left out.
+        hidden: Channels of the branches; 1024 as in the papers, fewer for the small backbones, when left out.
+        size: Pixels of an image's longer side at scale 1; the recipe's when left out.
+
+    Returns:
+        The model directory.
+
+    Raises:
+        UsageError: an option is out of its range.
+        WssError: no labelled pixel, masks that do not fit the images or the class table, weights that do not fit,
+            a loss that is not a number any more.
+
+    Source: DeepLab v1, v2 (Chen et al.); DSRG, section 4.1 (`--recipe dsrg`: its retraining).
+    """
+    from wsscli.losses.cross_entropy import cross_entropy
+    from wsscli.maskdir.maskdir import open_maskdir
+    from wsscli.nets.device import pick_device
+    from wsscli.nets.geometry import upsample
+    from wsscli.train.loop import fit
+    from wsscli.train.samples import MaskSamples
+
+    masks = open_maskdir(source, need="masks")
+    dataset = dataset_for(data, masks.manifest)
+    classes = _classes(masks, dataset)
+    ids = run.select(_trainable(masks, dataset))
+    _require_labelled(masks, ids)
+    kind, path = init_of(init)
+    values = resolve(training, "segmentation", len(ids), backbone=backbone, init=init)
+    if size is not None:
+        values["longer"] = size
+    if values["longer"] < 32:
+        raise UsageError(f"--size {size}: give 32 or more")
+    device = pick_device(training.device)
+    model = _build(classes, arch, backbone, init, path, output_stride, hidden, values, run.seed)
+    plan = Plan(
+        step="train-seg",
+        out=out,
+        kind="model",
+        options={
+            "arch": arch, "loss": loss, "backbone": backbone, "init": kind, "hidden": model.hidden,
+            "output_stride": model.backbone.stride, "device": device.type, **values,
+        },
+        classes=classes,
+        data=data_ref(dataset),
+        split=dataset.split,
+        inputs=[masks.as_input("masks"), *init_input(path)],
+        supervision=[*_ledger(masks, dataset, len(ids)), *inherited(path)],
+    )  # fmt: skip
+    settings = settings_of(values, training, model, run.seed)
+
+    def objective(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        height, width = targets.shape[-2:]
+        return cross_entropy(upsample(logits, (height, width), model.backbone.stride), targets)
+
+    job = open_job(plan, run, ids)
+    if job is None:
+        return out
+    with job:
+        read_mask = _reader(masks, dataset, len(classes))
+        samples = MaskSamples(ids, dataset.image, read_mask, augment_of(values, model), run.seed)
+        watch = watcher(job.path, tensorboard=training.tensorboard)
+        fit(model, samples, objective, settings, job.path, device=device, workers=run.threads, watch=watch)
+        return finish(job, model)
+
+
+def _classes(masks: MaskDir, dataset: Dataset) -> ClassTable:
+    if masks.classes is None:
+        return dataset.classes
+    if masks.classes != dataset.classes and masks.manifest is not None and masks.manifest.data is not None:
+        raise WssError(
+            f"{masks.path}: its class table ({len(masks.classes)} classes) is not that of {dataset.root} "
+            f"({len(dataset.classes)} classes); pass the data set that the masks were made from"
+        )
+    return masks.classes
+
+
+def _trainable(masks: MaskDir, dataset: Dataset) -> list[str]:
+    """The images of the split that have a mask."""
+    known = set(dataset.ids)
+    ids = [name for name in masks.ids if name in known]
+    if not ids:
+        raise WssError(
+            f"{masks.path}: none of its {len(masks.ids)} masks belongs to an image of {dataset.root}, split "
+            f"{dataset.split}; mask names are image ids with .png"
+        )
+    if len(ids) < len(known):
+        log.info("%s: %d of %d images of split %s have a mask", masks.path, len(ids), len(known), dataset.split)
+    return ids
+
+
+def _require_labelled(masks: MaskDir, ids: list[str]) -> None:
+    from wsscli.classes import IGNORE
+
+    if not any((masks.mask(name) != IGNORE).any() for name in ids):  # ends at the first labelled pixel
+        raise WssError(
+            f"{masks.path}: no labelled pixel in any of its {len(ids)} masks (all 255); nothing to learn from"
+        )
+
+
+def _ledger(masks: MaskDir, dataset: Dataset, images: int) -> list[str]:
+    """What supervision the masks stand for; a plain folder within the data set holds its true masks."""
+    if masks.manifest is None and masks.path.resolve().is_relative_to(dataset.root.resolve()):
+        return [f"masks:{images}"]
+    return inherit(masks.manifest)
+
+
+def _reader(masks: MaskDir, dataset: Dataset, classes: int) -> Callable[[str], NDArray[np.uint8]]:
+    from wsscli.classes import IGNORE
+
+    def read(name: str) -> NDArray[np.uint8]:
+        mask = masks.mask(name)
+        top = int(mask[mask != IGNORE].max(initial=0))
+        if top >= classes:
+            raise WssError(
+                f"{masks.mask_path(name)}: holds the id {top}, but the class table ends at {classes - 1}; "
+                "pass the class table that the masks were made with"
+            )
+        if mask.shape != dataset.size(name):
+            raise WssError(
+                f"{masks.mask_path(name)}: {mask.shape[1]}x{mask.shape[0]} pixels, but its image has "
+                f"{dataset.size(name)[1]}x{dataset.size(name)[0]}; masks must have the size of their images"
+            )
+        return mask
+
+    return read
+
+
+def _build(
+    classes: ClassTable,
+    arch: str,
+    backbone: str,
+    init: str,
+    path: Path | None,
+    output_stride: int | None,
+    hidden: int | None,
+    values: dict[str, Any],
+    seed: int,
+) -> DeepLab:
+    import torch
+
+    from wsscli.nets.segmenter import DeepLab
+    from wsscli.nets.store import init_from
+
+    if hidden is not None and hidden < 1:
+        raise UsageError(f"--hidden {hidden}: give 1 or more")
+    torch.manual_seed(seed)
+    earlier = path is not None and path.is_dir()
+    model = DeepLab.build(
+        backbone,
+        classes,
+        arch=arch,
+        init="none" if earlier else init,
+        output_stride=output_stride,
+        hidden=hidden,
+        dropout=values["dropout"],
+        size=values["longer"],
+    )
+    if earlier and path is not None:
+        init_from(model, path)
+    return model
