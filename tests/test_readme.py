@@ -56,7 +56,7 @@ def test_a_chain_runs_as_it_stands(place, number):
     assert "Traceback" not in done.stderr
     if number == 0:
         numbers = json.loads((place / "val.json").read_text())
-        assert numbers["split"] == "val" and 0 <= numbers["results"][0]["miou"] <= 1
+        assert numbers["split"] == "val" and 0 <= numbers["rows"][0]["miou"] <= 1
         assert (place / "crf.html").stat().st_size > 10_000
     if number == 1:
         assert len(list((place / "runs/own/new/masks").glob("*.png"))) == 2

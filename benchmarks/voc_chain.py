@@ -1,0 +1,136 @@
+"""The CAM chain on real photos, scored: every figure of RESULTS.md's first table, in one resumable script.
+
+    python benchmarks/voc_chain.py ../shared/data/voc [--out runs/voc] [--seed 0]
+
+Steps are `wss` commands, so an interrupted run goes on where it stopped. Each scored result is a row of
+benchmarks/results.csv, written as it ends and skipped when it is there. Nothing is tuned here: all options are
+defaults. Pseudo masks and seeds are judged on train, networks on val.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+CLASSES = "background,cat,cow,dog,horse,person,sheep"  # the others are thin in this set
+FIELDS = [
+    "run", "seed", "split", "images", "miou", "foreground_precision", "foreground_recall", "foreground_coverage",
+    "background_precision", "coverage", "ledger", "step_seconds", "date", "command",
+]  # fmt: skip
+RESULTS = Path(__file__).with_name("results.csv")
+
+
+class Chain:
+    """Runs commands, remembers how long they took, appends rows."""
+
+    def __init__(self, data: Path, out: Path, seed: int):
+        self.data, self.out, self.seed = data, out, seed
+        self.times_file = out / "seconds.json"
+        self.times: dict[str, float] = json.loads(self.times_file.read_text()) if self.times_file.exists() else {}
+
+    def step(self, name: str, line: str) -> Path:
+        """Run `wss LINE -o OUT/name` unless it is complete; returns the directory."""
+        target = self.out / name
+        command = ["wss", *shlex.split(line), "--seed", str(self.seed), "-o", str(target)]
+        print("+", shlex.join(command), file=sys.stderr, flush=True)
+        begun = time.monotonic()
+        # what an interrupted run has spent counts too
+        wss(command)
+        spent = time.monotonic() - begun
+        if self.times.get(name, 0.0) == 0.0 or spent > 10:
+            self.times[name] = round(self.times.get(name, 0.0) + spent, 1)
+            self.times_file.write_text(json.dumps(self.times))
+        return target
+
+    def score(self, run: str, name: str, split: str, *options: str) -> None:
+        """Append the row of one result, unless it is there."""
+        if any(row["run"] == run and row["seed"] == str(self.seed) for row in rows()):
+            return
+        target = self.out / name
+        command = ["wss", "eval", str(target), "--split", split, "--classes", CLASSES, *options, "--json"]
+        found = json.loads(wss(command))["rows"][0]
+        numbers = {key: round(found[key], 4) for key in FIELDS if isinstance(found.get(key), float)}
+        append(
+            {
+                "run": run, "seed": self.seed, "split": split, "images": found["images"],
+                "ledger": " ".join(found["ledger"]), "step_seconds": self.times.get(name, ""), "date": date.today(),
+                "command": shlex.join(command), **numbers,
+            }
+        )  # fmt: skip
+        print(f"  {run}: mIoU {found['miou']:.4f}", file=sys.stderr, flush=True)
+
+
+def wss(command: list[str]) -> str:
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    return subprocess.run(
+        [sys.executable, "-m", "wsscli", *command[1:]], check=True, stdout=subprocess.PIPE, text=True, env=environment
+    ).stdout
+
+
+def rows() -> list[dict[str, str]]:
+    """What results.csv holds so far."""
+    if not RESULTS.exists():
+        return []
+    with RESULTS.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def append(row: dict[str, object]) -> None:
+    new = not RESULTS.exists()
+    with RESULTS.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("runs/voc"))
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    chain = Chain(given.data, given.out, given.seed)
+    data = f"--data {shlex.quote(str(given.data))}"
+
+    chain.step("cls", f"train-cls {data} --split train")
+    chain.step("seeds", f"make-seeds --method cam --model {chain.out}/cls")
+    chain.score("hard seeds", "seeds", "train")
+    chain.step("cam", f"argmax {chain.out}/seeds")
+    chain.score("CAM masks", "cam", "train")
+    chain.step("crf", f"crf {chain.out}/seeds")
+    chain.score("CAM + CRF masks", "crf", "train")
+    chain.step("grabcut", f"grabcut {chain.out}/cam")
+    chain.score("CAM + GrabCut masks", "grabcut", "train")
+    chain.step("seg", f"train-seg {chain.out}/crf")
+    chain.step("val", f"predict {chain.out}/seg --split val")
+    chain.score("net on CRF masks", "val", "val")
+    chain.step("val-crf", f"predict {chain.out}/seg --split val --crf")
+    chain.score("net on CRF masks, CRF", "val-crf", "val")
+    chain.step("probs", f"predict {chain.out}/seg --split train --scores")
+    chain.score("net on CRF masks, on train", "probs", "train")
+    chain.step("grown", f"grow {chain.out}/seeds --scores {chain.out}/probs")
+    chain.score("seeds grown into the net's scores", "grown", "train")
+    # the upper figure: same net, schedule and images, on the true masks
+    truth = f"import masks {given.data}/SegmentationClass {data} --split train"
+    images = len((given.data / "ImageSets/Segmentation/train.txt").read_text().split())
+    chain.step("truth", f"{truth} --supervision masks:{images}")
+    chain.step("full", f"train-seg {chain.out}/truth")
+    chain.step("full-val", f"predict {chain.out}/full --split val")
+    chain.score("net on true masks", "full-val", "val")
+    chain.step("full-val-crf", f"predict {chain.out}/full --split val --crf")
+    chain.score("net on true masks, CRF", "full-val-crf", "val")
+    print(f"seconds: {chain.times}, together {sum(chain.times.values()):.0f}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
