@@ -58,7 +58,14 @@ def figure(picture: U8, caption: str, *, note: str = "", form: Literal["jpeg", "
     )
 
 
-def strip(figures: Iterable[Html], *, title: str = "", note: str = "", chips: Html | None = None) -> Html:
+def strip(
+    figures: Iterable[Html],
+    *,
+    title: str = "",
+    note: str = "",
+    chips: Html | None = None,
+    fill: bool = False,
+) -> Html:
     """One image's pictures side by side, as a card that wraps on narrow screens.
 
     Args:
@@ -66,6 +73,7 @@ def strip(figures: Iterable[Html], *, title: str = "", note: str = "", chips: Ht
         title: the image's id.
         note: drawn faint behind the title.
         chips: classes of the image, from `legend`.
+        fill: let the pictures fill the card however few they are (inside `cards`).
     """
     head = ""
     if title or note or chips:
@@ -73,8 +81,19 @@ def strip(figures: Iterable[Html], *, title: str = "", note: str = "", chips: Ht
         head = f"<header><h3>{escape(title)}</h3>{chips or ''}{faint}</header>"
     shown = list(figures)
     # Up to nine stay in one row on a wide screen; fewer than five do not grow to posters.
-    fixed = f' style="--n:{max(5, len(shown))}"' if len(shown) <= 9 else ""
+    across = len(shown) if fill else max(5, len(shown))
+    fixed = f' style="--n:{across}"' if len(shown) <= 9 else ""
     return Html(f'<article class="card">{head}<div class="strip"{fixed}>{"".join(shown)}</div></article>')
+
+
+def cards(strips: Iterable[Html], *, pictures: int) -> Html:
+    """Cards of few pictures beside each other, as many as the screen is wide.
+
+    Args:
+        strips: what `strip` returned, made with `fill`.
+        pictures: how many a card has.
+    """
+    return Html(f'<div class="cards" style="--cards:{max(1, pictures)}">{"".join(strips)}</div>')
 
 
 def legend(entries: Sequence[Swatch]) -> Html:

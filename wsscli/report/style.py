@@ -24,13 +24,17 @@ small{color:var(--faint);font-size:.8rem;font-weight:400}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;box-shadow:var(--shade);
 padding:12px 14px 14px;margin:0 0 14px}
 .card>header{display:flex;flex-wrap:wrap;gap:4px 16px;align-items:center;margin-bottom:8px}
+.cards{display:grid;gap:14px;align-items:start;
+grid-template-columns:repeat(auto-fill,minmax(min(calc(var(--cards)*var(--pic)*1.2),100%),1fr))}
+.cards .card{margin:0}
 .strip{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(var(--pic),100%),1fr));gap:10px;
 align-items:end}
-@media (min-width:1100px){:root:not(:has(#s:checked,#l:checked)) .strip[style]{
+@media (min-width:1100px){:root:not(:has(#s:checked,#l:checked)) main>.card .strip[style],
+:root:not(:has(#s:checked,#l:checked)) section>.card .strip[style],.cards .strip[style]{
 grid-template-columns:repeat(var(--n),minmax(0,1fr))}}
 figure{margin:0;min-width:0}
 figcaption{font-size:.8rem;line-height:1.35;margin-bottom:3px;overflow-wrap:anywhere}
-figcaption small{font-size:.74rem}
+figcaption small{font-size:.74rem;line-height:1}
 img{display:block;width:100%;height:auto;border-radius:5px;background:var(--line)}
 .legend{display:flex;flex-wrap:wrap;gap:4px 16px;list-style:none;margin:0;padding:0;font-size:.84rem}
 .legend li{display:flex;align-items:center;gap:6px}

@@ -237,16 +237,19 @@ def _write_page(drawing: _Drawing, ids: Sequence[str], out: Path, run: Run, titl
         raise WssError(f"{out}: a folder, but a page is one file; use another -o")
     strips: list[html.Html] = []
     seen: frozenset[int] = frozenset()
+    most = 1
     for name, tiles in drawing.rows(ids, run.threads):
         values = _values(tiles)
         seen |= values
         chips = html.legend(legend_of(values, drawing.table))
         figures = [html.figure(tile.picture, tile.caption, note=tile.note) for tile in tiles]
-        strips.append(html.strip(figures, title=name, chips=chips))
+        most = max(most, len(figures))
+        strips.append(html.strip(figures, title=name, chips=chips, fill=len(figures) < 5))
     dataset = drawing.dataset
     lead = f"{len(ids)} images of {dataset.root.name}, split {dataset.split}"
     page = html.page(
-        title, html.legend(legend_of(seen, drawing.table)), _lineage(drawing.columns), *strips,
+        title, html.legend(legend_of(seen, drawing.table)), _lineage(drawing.columns),
+        *([html.cards(strips, pictures=most)] if most < 5 else strips),
         lead=lead, generator=SIGNATURE,
     )  # fmt: skip
     write_atomic(out, page.encode())
