@@ -1,0 +1,95 @@
+"""Run the benchmarks and write RESULTS.md: each table under the command that made it.
+
+    python benchmarks/run.py [NAME ...]        all of bench_*.py, or those named; tables of the others stay
+
+Ratios are taken side by side in one process; single times depend on the machine. Let nothing else run meanwhile.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+import re
+import subprocess
+import sys
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "RESULTS.md"
+HEAD = """# Results
+
+Made by `python benchmarks/run.py`; each table names its command. Times are medians on a shared 2-core machine without a
+GPU: trust ratios, not seconds. Quality figures come from `results.csv`, a row a run, written as it ends.
+"""
+LIBRARIES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "numba", "Pillow", "scikit-image")
+
+
+def machine() -> str:
+    """One line about what the numbers were taken on."""
+    model = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = re.search(r"model name\s*: (.*)", info.read_text())
+        model = found.group(1) if found else model
+    cores = len(os.sched_getaffinity(0))
+    names = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    return f"{date.today()}, {model}, {cores} cores, Python {platform.python_version()}, {names}"
+
+
+def sections() -> dict[str, str]:
+    """What RESULTS.md holds, by heading."""
+    if not RESULTS.exists():
+        return {}
+    parts = re.split(r"^## (.*)\n", RESULTS.read_text(), flags=re.MULTILINE)[1:]
+    return {title: text.strip() for title, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def run(script: Path) -> str:
+    """A benchmark's table under its command."""
+    done = subprocess.run(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    )
+    if done.returncode:
+        raise SystemExit(f"{script.name} failed")
+    return f"`python benchmarks/{script.name}`, {machine()}\n\n{done.stdout.strip()}"
+
+
+def quality() -> str:
+    """results.csv as a table."""
+    path = HERE / "results.csv"
+    if not path.exists():
+        return "No runs yet: `python benchmarks/voc_chain.py ../shared/data/voc`."
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    shown = {
+        "run": "run", "seed": "seed", "split": "split", "images": "images", "mIoU": "miou", "fg precision": "foreground_precision",
+        "fg recall": "foreground_recall", "fg coverage": "foreground_coverage", "ledger": "ledger", "step s": "step_seconds",
+    }  # fmt: skip
+    lines = ["| " + " | ".join(shown) + " |", "| " + " | ".join("---" for _ in shown) + " |"]
+    lines += ["| " + " | ".join(row[key] for key in shown.values()) + " |" for row in rows]
+    commands = "\n".join(f"- {row['run']}: `{row['command']}`" for row in rows)
+    note = (
+        "`python benchmarks/voc_chain.py ../shared/data/voc`: 597 train / 104 val photos, 20 classes, lite0, labels from XML, "
+        "all options at their defaults; means over background, cat, cow, dog, horse, person, sheep."
+    )
+    return f"{note}\n\n" + "\n".join(lines) + f"\n\nCommands:\n\n{commands}"
+
+
+def main() -> None:
+    named = sys.argv[1:]
+    found = sections()
+    found["The CAM chain on real photos"] = quality()
+    for script in sorted(HERE.glob("bench_*.py")):
+        name = script.stem.removeprefix("bench_")
+        if named and name not in named:
+            continue
+        print(f"+ {script.name}", file=sys.stderr, flush=True)
+        found[name] = run(script)
+    RESULTS.write_text(HEAD + "".join(f"\n## {title}\n\n{text}\n" for title, text in found.items()))
+
+
+if __name__ == "__main__":
+    main()
