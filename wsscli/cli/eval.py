@@ -76,10 +76,15 @@ def check(result: Evaluation, fail_under: float) -> None:
     if not 0 <= fail_under <= 1:
         raise UsageError(f"--fail-under {fail_under:g}: mIoU lies between 0 and 1")
     for row in result.judged:
-        if not row.numbers["miou"] >= fail_under:
+        miou = row.numbers["miou"]
+        if miou != miou:
             raise FailUnderError(
-                f"{row.directory}: mIoU {row.numbers['miou']:.4f} on split {row.split} is under "
+                f"{row.directory}: none of the classes occurs on split {row.split}, so nothing reaches "
                 f"--fail-under {fail_under:g}"
+            )
+        if miou < fail_under:
+            raise FailUnderError(
+                f"{row.directory}: mIoU {miou:.4f} on split {row.split} is under --fail-under {fail_under:g}"
             )
 
 

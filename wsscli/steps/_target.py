@@ -36,11 +36,16 @@ def find_target(truth: Path | None, data: Data, folders: Sequence[MaskDir]) -> T
     from wsscli.maskdir.maskdir import open_maskdir
 
     manifests = [folder.manifest for folder in folders if folder.manifest is not None]
-    splits = sorted({m.split for m in manifests if m.split is not None})
-    if len(splits) > 1:
-        raise WssError(
-            f"the directories are of different splits, {' and '.join(splits)}; judge each split by itself"
-        )
+    split, owner = data.split, "--split (or WSS_SPLIT) says"
+    for folder in folders:
+        found = folder.manifest.split if folder.manifest else None
+        if found is not None and split is not None and found != split:
+            raise WssError(
+                f"{folder.path}: is of split '{found}', but {owner} '{split}'; splits are never mixed, judge each "
+                "by itself"
+            )
+        if split is None and found is not None:
+            split, owner = found, f"{folder.path} is of"
     first = next((m for m in manifests if m.data is not None), manifests[0] if manifests else None)
     known = first is not None and first.data is not None and Path(first.data.path).exists()
     if truth is None:
@@ -60,14 +65,15 @@ def find_target(truth: Path | None, data: Data, folders: Sequence[MaskDir]) -> T
         return folder.mask(name), str(folder.mask_path(name))
 
     own = folder.manifest.split if folder.manifest else None
-    split = data.split or (first.split if first else None) or own
-    if own and split != own:
-        raise WssError(f"{truth}: true masks of split '{own}', but the split to judge is '{split}'")
+    if own is not None and split is not None and split != own:
+        raise WssError(f"{truth}: true masks of split '{own}', but {owner} '{split}'; give the masks of that split")
+    split = split or own
     if data.data is not None or known:
         dataset = dataset_for(data, first)
+        if folder.classes is not None and folder.classes != dataset.classes:
+            difference = _difference(folder.classes, dataset.classes)
+            raise WssError(f"{truth}: {difference} {dataset.root}; the true masks must use its class table")
         return Target(str(truth), dataset.split, tuple(dataset.ids), dataset.classes, from_folder)
-    if data.split and first and first.split and data.split != first.split:
-        raise WssError(f"--split {data.split}, but {folders[0].path} is of split '{first.split}'")
     return Target(str(truth), split or "unknown", tuple(folder.ids), folder.classes, from_folder)
 
 
@@ -85,9 +91,7 @@ def class_table(target: Target, data: Data, sides: Sequence[Side]) -> ClassTable
         if table is None:
             table, owner = other, str(side.folder.path)
         if other != table:
-            raise WssError(
-                f"{side.folder.path}: {_difference(other, table)} {owner}; masks must use its class table"
-            )
+            raise WssError(f"{side.folder.path}: {_difference(other, table)} {owner}; masks must use its class table")
     return table
 
 
@@ -98,9 +102,7 @@ def _difference(one: ClassTable, other: ClassTable) -> str:
     return f"has {len(one)} classes, but there are {len(other)} in"
 
 
-def images_to_judge(
-    target: Target, sides: Sequence[Side], missing: str, run: Run
-) -> tuple[list[str], list[int]]:
+def images_to_judge(target: Target, sides: Sequence[Side], missing: str, run: Run) -> tuple[list[str], list[int]]:
     """The images to judge, and how many of them each directory lacks."""
     names = run.select(target.ids)
     for side in sides:

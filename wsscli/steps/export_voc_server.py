@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -94,7 +95,7 @@ def _ids(folder: MaskDir, listed: Path | None) -> list[str]:
 
     ids = folder.ids
     if listed is not None:
-        there, ids = set(ids), sorted(read_ids(listed, there))
+        there, ids = set(ids), sorted(read_ids(listed, folder.ids))
         absent = [name for name in ids if name not in there]
         if absent:
             raise WssError(
@@ -166,7 +167,8 @@ def _write_archive(out: Path, inside: str, folder: MaskDir, ids: list[str], *, o
     except OSError as error:
         raise writing_failed(out, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _same(one: Path, other: Path) -> bool:
