@@ -7,7 +7,7 @@ equations 2-3 (energy, kernels) and algorithm 1 (mean field).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numba import njit
@@ -35,6 +35,7 @@ PRESETS: Final[dict[str, dict[str, float]]] = {
         "bilateral_compat": 4.0,
     },
 }
+LABEL_CONFIDENCE = 0.7
 CLIP = 1e-5  # probabilities below this count as this: a certain zero could never be argued away
 
 
@@ -79,13 +80,16 @@ def dense_crf(
     Differs: the message from a pixel to itself is kept, as in the authors' code and pydensecrf.
     """
     _check(image, probabilities)
-    _check_parameters(iterations, gauss_sxy, gauss_compat, bilateral_sxy, bilateral_srgb, bilateral_compat)
-    if engine == "pydensecrf":
-        infer = _pydensecrf
-    elif engine == "lattice":
-        infer = _lattice
-    else:
-        raise UsageError(f"crf: no engine '{engine}'; take lattice or pydensecrf")
+    check_options(
+        engine=engine,
+        iterations=iterations,
+        gauss_sxy=gauss_sxy,
+        gauss_compat=gauss_compat,
+        bilateral_sxy=bilateral_sxy,
+        bilateral_srgb=bilateral_srgb,
+        bilateral_compat=bilateral_compat,
+    )
+    infer = _pydensecrf if engine == "pydensecrf" else _lattice
     clipped = np.clip(probabilities.astype(np.float32, copy=False), np.float32(CLIP), np.float32(1))
     unary = -np.log(clipped)  # (K, H, W)
     return infer(
@@ -98,7 +102,7 @@ def dense_crf(
 
 
 def label_probabilities(
-    mask: NDArray[np.uint8], classes: Sequence[int], confidence: float = 0.7
+    mask: NDArray[np.uint8], classes: Sequence[int], confidence: float = LABEL_CONFIDENCE
 ) -> NDArray[np.float32]:
     """Probabilities that a hard mask stands for, to feed `dense_crf`.
 
@@ -114,8 +118,7 @@ def label_probabilities(
         UsageError: when the confidence is not in (0, 1).
         WssError: when there is no class, or the mask holds a value that is not among them.
     """
-    if not 0 < confidence < 1:
-        raise UsageError(f"crf: a label confidence of {confidence} is not between 0 and 1; 0.7 is usual")
+    check_confidence(confidence)
     k = len(classes)
     if k == 0:
         raise WssError("crf: no class takes part; a mask that is all 255 has nothing to refine")
@@ -143,16 +146,40 @@ def _check(image: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> None
         raise WssError("crf: the probabilities hold NaN or infinity; make the scores again")
 
 
-def _check_parameters(iterations: int, *parameters: float) -> None:
+def check_options(*, engine: str, iterations: int, **parameters: float) -> None:
+    """Say what is wrong with the options of `dense_crf` before any image is read.
+
+    Raises:
+        UsageError: an unknown engine or one that is not installed, a parameter out of range.
+    """
+    if engine not in ("lattice", "pydensecrf"):
+        raise UsageError(f"crf: no engine '{engine}'; take lattice or pydensecrf")
     if iterations < 0:
         raise UsageError(f"crf: {iterations} iterations; take 0 or more (10 is usual)")
-    gauss_sxy, gauss_compat, bilateral_sxy, bilateral_srgb, bilateral_compat = parameters
-    for name, value in (("gauss_sxy", gauss_sxy), ("bilateral_sxy", bilateral_sxy), ("bilateral_srgb", bilateral_srgb)):
-        if not 0 < value < np.inf:
-            raise UsageError(f"crf: {name} is {value}; a standard deviation must be greater than 0")
-    for name, value in (("gauss_compat", gauss_compat), ("bilateral_compat", bilateral_compat)):
-        if not 0 <= value < np.inf:
+    for name, value in parameters.items():
+        if name.endswith("compat") and not 0 <= value < np.inf:
             raise UsageError(f"crf: {name} is {value}; a weight must be 0 or greater")
+        if not name.endswith("compat") and not 0 < value < np.inf:
+            raise UsageError(f"crf: {name} is {value}; a standard deviation must be greater than 0")
+    if engine == "pydensecrf":
+        _import_pydensecrf()
+
+
+def check_confidence(confidence: float) -> None:
+    """Raises UsageError when a label confidence is not in (0, 1)."""
+    if not 0 < confidence < 1:
+        raise UsageError(f"crf: a label confidence of {confidence} is not between 0 and 1; 0.7 is usual")
+
+
+def _import_pydensecrf() -> Any:
+    try:
+        from pydensecrf.densecrf import DenseCRF2D
+    except ImportError as e:
+        raise UsageError(
+            f"crf: the engine pydensecrf is not installed ({e}); pip install 'wsscli[pydensecrf]' (needs a C++ "
+            "compiler) or take --engine lattice"
+        ) from e
+    return DenseCRF2D
 
 
 def _pydensecrf(
@@ -162,15 +189,8 @@ def _pydensecrf(
     gauss: tuple[float, float],
     bilateral: tuple[float, float, float],
 ) -> NDArray[np.float32]:
-    try:
-        from pydensecrf.densecrf import DenseCRF2D
-    except ImportError as e:
-        raise UsageError(
-            f"crf: the engine pydensecrf is not installed ({e}); pip install 'wsscli[pydensecrf]' (needs a C++ "
-            "compiler) or take --engine lattice"
-        ) from e
     k, height, width = unary.shape
-    crf = DenseCRF2D(width, height, k)
+    crf = _import_pydensecrf()(width, height, k)
     crf.setUnaryEnergy(np.ascontiguousarray(unary.reshape(k, -1)))  # (K, N)
     crf.addPairwiseGaussian(sxy=gauss[0], compat=gauss[1])
     crf.addPairwiseBilateral(sxy=bilateral[0], srgb=bilateral[1], rgbim=image, compat=bilateral[2])

@@ -65,12 +65,7 @@ def grabcut(
             f"grabcut: the mask is {mask.dtype} {mask.shape} on an image of {image.shape[0]} x {image.shape[1]}; "
             "it must be uint8 of the image's size"
         )
-    if iterations < 1:
-        raise UsageError(f"grabcut: {iterations} iterations; take 1 or more (5 is usual)")
-    if not 0 < scale <= 1:
-        raise UsageError(f"grabcut: a scale of {scale} is not in (0, 1]; 1 works at full size")
-    if init not in ("box", "mask"):
-        raise UsageError(f"grabcut: no init '{init}'; take box or mask")
+    check_options(iterations=iterations, init=init, scale=scale)
 
     classes = [int(c) for c in np.unique(mask) if c not in (BACKGROUND, IGNORE)]
     if not classes:
@@ -91,6 +86,20 @@ def grabcut(
     if len(reasons) == len(classes):
         return mask.copy(), "; ".join(reasons)
     return _merge(mask, claims), "; ".join(reasons) or None
+
+
+def check_options(*, iterations: int, init: str, scale: float) -> None:
+    """Say what is wrong with the options of `grabcut` before any image is read.
+
+    Raises:
+        UsageError: an option is out of range.
+    """
+    if iterations < 1:
+        raise UsageError(f"grabcut: {iterations} iterations; take 1 or more (5 is usual)")
+    if not 0 < scale <= 1:
+        raise UsageError(f"grabcut: a scale of {scale} is not in (0, 1]; 1 works at full size")
+    if init not in ("box", "mask"):
+        raise UsageError(f"grabcut: no init '{init}'; take box or mask")
 
 
 def _cut(
