@@ -115,7 +115,7 @@ def require_labels(dataset: Dataset, ids: Iterable[str]) -> dict[str, Labels]:
     """The labels of all these images.
 
     Raises:
-        WssError: when the data set tells nothing about some of them, or none of its classes is in any of them.
+        WssError: when the data set tells nothing about some of them; the message names the first few.
     """
     labels: dict[str, Labels] = {}
     unknown: list[str] = []

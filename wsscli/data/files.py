@@ -27,7 +27,7 @@ def list_images(root: Path, under: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for relative in _walk(root, under, ()):
         name, suffix = split_suffix(relative)
-        check_id(name, f"{root / relative}")
+        check_id(name, str(root))  # a name that is not UTF-8 is shown by its repr alone
         if name in found:
             raise WssError(
                 f"{root}: two images have the id '{name}': {name}{found[name]} and {relative}; keep one of them"

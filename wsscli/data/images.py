@@ -43,13 +43,15 @@ def read_image(path: Path | str) -> Photo:
 
 
 def read_size(path: Path | str) -> tuple[int, int]:
-    """(H, W) of a photo as `read_image` returns it, from the file's head alone.
+    """(H, W) of a photo as `read_image` returns it, from the file's head alone (TIFF: decoded).
 
     Raises:
         WssError: as `read_image`, as far as the head tells.
     """
     with _open(Path(path)) as image:
         try:
+            if image.format == "TIFF":
+                image.load()  # Pillow turns TIFFs itself while loading, and its size before that differs by version
             width, height = image.size
             return (width, height) if _orientation(image) >= 5 else (height, width)
         except _DAMAGE as error:
