@@ -170,7 +170,7 @@ def _add(
         flags = ["-o", "--out"] if name == "out" else [f"--{flag}"]
         if kind is bool or (optional and _plain_kind(kind)[0] is bool):
             flags = [f"--{flag}/--no-{flag}"] if default is not False else [f"--{flag}"]
-        shown = default not in (None, False, "", empty)
+        shown = default is not None and default is not False and default not in ("", empty)  # 0 is a default to show
         info = typer.Option(*flags, help=text, envvar=ENVIRONMENT.get(name), show_default=shown, rich_help_panel=panel)
     annotation = Annotated[kind, info]
     out.parameters.append(
@@ -200,10 +200,10 @@ def _element(kind: Any) -> type | None:
 
 
 def _summary(step: Callable[..., Any]) -> str:
-    """The docstring up to its first section: what `--help` says of the command."""
-    return re.split(r"\n\s*(?:Args|Attributes|Returns|Raises|Source|Differs|Yields):", inspect.getdoc(step) or "")[
-        0
-    ].strip()
+    """The docstring up to its first section: what `--help` says of the command, a line a paragraph."""
+    sections = r"\n\s*(?:Args|Attributes|Returns|Raises|Source|Differs|Yields):"
+    words = re.split(sections, inspect.getdoc(step) or "")[0].strip()
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", words)  # the terminal wraps: the docstring's own lines would break it twice
 
 
 def help_texts(owner: Any) -> dict[str, str]:

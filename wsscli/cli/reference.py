@@ -66,14 +66,14 @@ def _names(option: Any) -> str:
         names += " / " + ", ".join(f"`{n}`" for n in option.secondary_opts)
     choices = getattr(option.type, "choices", ())
     if choices:
-        return names + ' ' + ' \\| '.join(str(c) for c in choices)
+        return names + " " + " \\| ".join(str(c) for c in choices)
     return names if option.is_flag else f"{names} {option.type.name.upper()}"
 
 
 def _default(option: Any) -> str:
     if option.required:
         return "required"
-    if option.default in (None, False, "", ()):
+    if option.default is None or option.default is False or option.default in ("", ()):
         return ""
     return str(option.default).replace("|", "\\|")
 
