@@ -47,7 +47,7 @@ class Training:
         device: auto, cpu, cuda, cuda:N or mps.
         checkpoint_seconds: Save last.ckpt at least this often, and after every epoch.
         log_every: Iterations a row in log.jsonl.
-        tensorboard: Also write TensorBoard events (needs the extra wsscli[tensorboard]).
+        tensorboard: Also write TensorBoard events (needs the package tensorboard).
     """
 
     recipe: Literal["modern", "dsrg"] = "modern"

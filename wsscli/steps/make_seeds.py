@@ -70,12 +70,16 @@ def make_seeds(
         model: A directory of `train-cls`, or `imagenet` for the embedded classifier (no training; see --class-map).
         method: cam = class activation maps.
         cam: cam, grad-cam, grad-cam++ or layer-cam.
-        class_map: JSON, class name -> list of ImageNet indices (0-999), for --model imagenet. [VOC's classes]
-        scales: Sizes at which the net sees an image, as factors of its own, separated by commas. [recipe]
-        flip: Add the mirror image at each size. [recipe]
-        output_stride: Pixels a step of the feature map; smaller is finer and slower. [the model's]
-        fg_rule: max-fraction = at least --fg-threshold x the heatmap's maximum; quantile = the highest share. [recipe]
-        fg_threshold: In (0, 1]; a higher max-fraction or a smaller quantile gives fewer, surer seeds. [recipe]
+        class_map: JSON, class name -> list of ImageNet indices (0-999), for --model imagenet; VOC's classes when left
+            out.
+        scales: Sizes at which the net sees an image, as factors of its own, separated by commas; the recipe's when
+            left out.
+        flip: Add the mirror image at each size; the recipe's when left out.
+        output_stride: Pixels a step of the feature map, smaller is finer and slower; the recipe's when left out.
+        fg_rule: max-fraction = at least --fg-threshold x the heatmap's maximum; quantile = the highest share; the
+            recipe's when left out.
+        fg_threshold: In (0, 1]; a higher max-fraction or a smaller quantile gives fewer, surer seeds; the recipe's
+            when left out.
         bg_threshold: Pixels of smaller saliency are background seeds.
         saliency: A directory of `wss saliency`, or a folder of grey PNGs; computed here (rbd) when left out.
         saliency_supervision: Ledger entry of a folder of PNGs: `none`, or external-model:NAME (its name by default).
