@@ -59,7 +59,7 @@ def check_table(mine: ClassTable | None, path: Path, other: ClassTable | None, w
         return
     pairs = zip(mine.names, other.names, strict=False)
     i, a, b = next(((i, a, b) for i, (a, b) in enumerate(pairs) if a != b), (-1, "", ""))
-    what = f"class {i} is '{a}' there and '{b}'" if i >= 0 else f"{len(mine)} classes there and {len(other)}"
+    what = f"class {i} is '{b}' there and '{a}'" if i >= 0 else f"{len(other)} classes there and {len(mine)}"
     raise WssError(f"{path}: its class table is not the one of {where}: {what} here; use the table of one data set")
 
 

@@ -59,7 +59,7 @@ def grow(
     from wsscli.maskdir.maskdir import open_maskdir
     from wsscli.steps._data import data_ref
     from wsscli.steps._run import Plan, inherit, per_image
-    from wsscli.steps._sources import Probabilities, check_table
+    from wsscli.steps._sources import Probabilities, check_table, shared_ids
 
     for name, value in (("--theta-fg", theta_fg), ("--theta-bg", theta_bg)):
         if not value >= 0:
@@ -74,7 +74,8 @@ def grow(
         check_table(probable.classes, probable.path, dataset.classes, dataset.root)
         classes = dataset.classes
 
-    ids = run.select(_ids(folder, probable, dataset))
+    ids = run.select(shared_ids(folder, dataset) if dataset is not None else folder.ids)
+    _check_scores(ids, folder, probable)
     labels = {name: dataset.labels(name) for name in ids} if dataset is not None else {}
     known = {name: frozenset(found) for name, found in labels.items() if found is not None}
     reference = folder.manifest or probable.manifest
@@ -116,10 +117,7 @@ def _dataset(data: Data, *manifests: Manifest | None) -> Dataset | None:
     return dataset_for(data, manifest)
 
 
-def _ids(folder: MaskDir, probable: MaskDir, dataset: Dataset | None) -> list[str]:
-    from wsscli.steps._sources import shared_ids
-
-    ids = shared_ids(folder, dataset) if dataset is not None else folder.ids
+def _check_scores(ids: list[str], folder: MaskDir, probable: MaskDir) -> None:
     there = frozenset(probable.ids)
     missing = [name for name in ids if name not in there]
     if missing:
@@ -127,7 +125,6 @@ def _ids(folder: MaskDir, probable: MaskDir, dataset: Dataset | None) -> list[st
             f"{probable.path}: no scores of {len(missing)} of the {len(ids)} images that {folder.path} has seeds of, "
             f"the first is '{missing[0]}'; make them, or take a part with --ids"
         )
-    return ids
 
 
 @dataclass(frozen=True)
