@@ -169,7 +169,8 @@ def _png_of_size(width: int, height: int) -> bytes:
 def test_decompression_bombs(tmp_path):
     path = tmp_path / "bomb.png"
     advice = (
-        "over the limit of 89478485 (a decompression bomb, or a scan to scale down); shrink it or take it out of the set"
+        "over the limit of 89478485 (a decompression bomb, or a scan to scale down); shrink it or take it out of "
+        "the set"
     )
     path.write_bytes(_png_of_size(10_000, 9_000))  # Pillow warns
     assert _fails(path) == f"{path}: 10000x9000 pixels, {advice}"

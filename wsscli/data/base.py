@@ -92,7 +92,10 @@ class Dataset:
         """
         mask = self.source.truth(name)
         if mask is None:
-            raise WssError(f"{self.root}: no true mask for image '{name}' (split {self.split})")
+            raise WssError(
+                f"{self.root}: no true mask for image '{name}' (split {self.split}); leave the image out with --ids, "
+                "or add the mask"
+            )
         top = int((mask + np.uint8(1)).max(initial=0)) - 1  # 255 wraps to 0; a boolean index takes as long as decoding
         if top >= len(self.classes):
             raise WssError(
@@ -107,7 +110,9 @@ class Dataset:
         known = frozenset(self.ids)
         strangers = [name for name in chosen if name not in known]
         if strangers:
-            raise WssError(f"{self.root}: not in split {self.split}: {first_few(strangers)}")
+            raise WssError(
+                f"{self.root}: not in split {self.split}: {first_few(strangers)}; take them out of the id list"
+            )
         return replace(self, ids=chosen)
 
 

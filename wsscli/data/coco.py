@@ -41,7 +41,7 @@ class CocoSource:
 
     def _image(self, name: str) -> CocoImage:
         if name not in self.images:
-            raise WssError(f"{self.table}: no image with the id '{name}'")
+            raise WssError(f"{self.table}: no image with the id '{name}'; check the id list")
         return self.images[name]
 
     def image_path(self, name: str) -> Path:

@@ -29,7 +29,7 @@ class CsvSource:
 
     def _row(self, name: str) -> tuple[str, Labels | None, str]:
         if name not in self.rows:
-            raise WssError(f"{self.table}: no row for an image with the id '{name}' in this split")
+            raise WssError(f"{self.table}: no row for an image with the id '{name}' in this split; check the id list")
         return self.rows[name]
 
     def image_path(self, name: str) -> Path:

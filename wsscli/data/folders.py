@@ -39,7 +39,7 @@ class FolderSource:
 
     def image_path(self, name: str) -> Path:
         if name not in self.suffixes:
-            raise WssError(f"{self.root}: no image with the id '{name}' in this split")
+            raise WssError(f"{self.root}: no image with the id '{name}' in this split; check the id list")
         return self.root / f"{name}{self.suffixes[name]}"
 
     def labels(self, name: str) -> Labels | None:
@@ -146,12 +146,12 @@ def open_images(path: Path, split: str | None, labels: Path | None, classes: Cla
     if path.is_file():
         name, suffix = split_suffix(path.name)
         if not is_image_name(path.name):
-            raise WssError(f"{path}: not the name of an image; known are .jpg, .png and the like")
+            raise WssError(f"{path}: not the name of an image; check the path (known are .jpg, .png and the like)")
         root, suffixes = path.parent, {check_id(name, str(path)): suffix}
     else:
         root, suffixes = path, list_images(path)
     if not suffixes:
-        raise WssError(f"{path}: no image in this folder")
+        raise WssError(f"{path}: no image in this folder; check the path (known are .jpg, .png and the like)")
     table = classes or read_class_list(root) or ClassTable.of(())
     label_list: LabelList | None = open_labels(labels, table) if labels else None
     return Dataset(path, "images", chosen, table, tuple(suffixes), FolderSource(root, suffixes), label_list)

@@ -22,6 +22,7 @@ from wsscli.data.arrays import Array, DType, Pair, Storage, Tensor, resolve, sca
 from wsscli.errors import WssError
 
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+_BUILTINS = ("builtins", "__builtin__")
 _FAULTS = (
     pickle.UnpicklingError,
     EOFError,
@@ -148,11 +149,13 @@ _TABLE: dict[tuple[str, str], Callable[..., object]] = {
     ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
     ("torch.storage", "_load_from_bytes"): _storage_from_bytes,
     ("torch", "Size"): lambda values: tuple(values),
+    **{(module, "complex"): lambda real, imag: complex(float(real), float(imag)) for module in _BUILTINS},
+    **{(module, "bytes"): lambda: b"" for module in _BUILTINS},  # how old protocols write empty bytes
 }
 
 
 def read_pickle(path: Path | str) -> Any:
-    """Read a pickled file: `.npy`/`.npz`-free pickles, `.npy` with a pickled object, torch's `.pth`; gzip or not.
+    """Read a pickled file: a plain pickle, an `.npy` with a pickled object, torch's `.pth`; gzip or not.
 
     Returns:
         Made of dict, list, tuple, str, bytes, int, float, complex, bool, None, numpy scalars and arrays. Tensors

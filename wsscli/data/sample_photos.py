@@ -22,7 +22,9 @@ SAMPLES = (
     SamplePhoto("cat", "chelsea.png", ("cat",), "Chelsea, photo by Stefan van der Walt, CC0"),
     SamplePhoto("astronaut", "astronaut.png", ("person",), "Eileen Collins, NASA, public domain"),
     SamplePhoto("coffee", "coffee.png", ("cup",), "photo by Rachel Michetti for Pikolo Espresso Bar, CC0"),
-    SamplePhoto("motorcycle", "motorcycle_left.png", ("motorbike",), "Middlebury 2014 stereo benchmark, Scharstein et al."),
+    SamplePhoto(
+        "motorcycle", "motorcycle_left.png", ("motorbike",), "Middlebury 2014 stereo benchmark, Scharstein et al."
+    ),
 )
 
 

@@ -40,7 +40,7 @@ class VocSource:
 
     def image_path(self, name: str) -> Path:
         if name not in self.suffixes:
-            raise WssError(f"{self.root / 'JPEGImages'}: no image with the id '{name}'")
+            raise WssError(f"{self.root / 'JPEGImages'}: no image with the id '{name}'; check the id list")
         return self.root / "JPEGImages" / f"{name}{self.suffixes[name]}"
 
     def labels(self, name: str) -> Labels | None:
