@@ -216,13 +216,14 @@ def early_stages(model: Backbone, count: int) -> tuple[str, ...]:
     return tuple(f"body.{prefix}" for stage in stages[:count] for prefix in stage)
 
 
-def default_output_stride(name: str) -> int:
-    """The output stride a backbone takes when none is asked for.
+def default_output_stride(name: str, wanted: int | None = None) -> int:
+    """The output stride a backbone takes when none is asked for: the wanted one, if it can have that.
 
     Raises:
         UsageError: for an unknown name.
     """
-    return _kind(name).output_stride
+    kind = _kind(name)
+    return wanted if wanted in kind.strides and wanted is not None else kind.output_stride
 
 
 def backbone(name: str, init: str = "none", output_stride: int | None = None, *, head: bool = True) -> Backbone:

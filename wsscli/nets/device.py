@@ -7,6 +7,16 @@ import torch
 from wsscli.errors import UsageError, WssError
 
 
+def native_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself; where it is emulated it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        known = torch.cpu.get_capabilities()
+        return bool(known.get("avx512_bf16") or known.get("amx_bf16") or known.get("bf16"))
+    return False
+
+
 def pick_device(name: str) -> torch.device:
     """The device of this name, checked to be there.
 

@@ -12,6 +12,8 @@ from wsscli.errors import UsageError, WssError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import torch
+
     from wsscli.maskdir.manifest import Input
     from wsscli.nets.classifier import CamNet
     from wsscli.nets.segmenter import DeepLab
@@ -42,7 +44,7 @@ class Training:
             image to the crop.
         flip: Mirror every other image.
         jitter: Random change of brightness, contrast and saturation by up to this share.
-        bf16: Compute in bfloat16 (faster on GPUs and on CPUs that have it).
+        bf16: Compute in bfloat16; where the device has it when left out.
         channels_last: Keep tensors channels-last in memory (faster for convolutions).
         device: auto, cpu, cuda, cuda:N or mps.
         checkpoint_seconds: Save last.ckpt at least this often, and after every epoch.
@@ -65,7 +67,7 @@ class Training:
     scale_range: str | None = None
     flip: bool | None = None
     jitter: float | None = None
-    bf16: bool = False
+    bf16: bool | None = None
     channels_last: bool = True
     device: str = "auto"
     checkpoint_seconds: float = 60.0
@@ -76,7 +78,16 @@ class Training:
 Task = Literal["classification", "segmentation"]
 
 
-def resolve(training: Training, task: Task, images: int, *, backbone: str, init: str) -> dict[str, Any]:
+def resolve(
+    training: Training,
+    task: Task,
+    images: int,
+    *,
+    backbone: str,
+    init: str,
+    output_stride: int | None,
+    device: torch.device,
+) -> dict[str, Any]:
     """Every number of a training: the recipe's, overridden by the options that were given.
 
     A recipe freezes early stages only where they have trained weights and wss knows the backbone's stages.
@@ -84,6 +95,8 @@ def resolve(training: Training, task: Task, images: int, *, backbone: str, init:
     Raises:
         UsageError: an option is out of its range, or two contradict each other.
     """
+    from wsscli.nets.backbones import default_output_stride
+    from wsscli.nets.device import native_bf16
     from wsscli.train.recipes import RECIPES
 
     values = dict(RECIPES[training.recipe, task])
@@ -97,10 +110,12 @@ def resolve(training: Training, task: Task, images: int, *, backbone: str, init:
         values["freeze"] = training.freeze
     elif init == "none" or backbone not in ("lite0", "vgg16", "resnet50", "resnet101"):
         values["freeze"] = 0
+    values["output_stride"] = output_stride or default_output_stride(backbone, values.get("output_stride"))
     _check(values)
     values["iterations"] = _iterations(training, values, images)
     values.pop("epochs", None)
-    for name in ("bf16", "channels_last", "freeze_norm", "recipe"):
+    values["bf16"] = native_bf16(device) if training.bf16 is None else training.bf16
+    for name in ("channels_last", "freeze_norm", "recipe"):
         values[name] = getattr(training, name)
     return values
 

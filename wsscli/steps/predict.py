@@ -38,7 +38,7 @@ def predict(
     labels_only: bool = False,
     size: int | None = None,
     output_stride: int | None = None,
-    bf16: bool = False,
+    bf16: bool | None = None,
     device: str = "auto",
     data: Data = Data(),
     run: Run = Run(),
@@ -57,7 +57,7 @@ def predict(
         labels_only: Only the classes of an image's labels, and the background.
         size: Pixels of an image's longer side at scale 1; the training's when left out.
         output_stride: Another output stride than in training: smaller is finer and slower.
-        bf16: Compute in bfloat16 (faster on GPUs and on CPUs that have it).
+        bf16: Compute in bfloat16; where the device has it when left out.
         device: auto, cpu, cuda, cuda:N or mps.
 
     Returns:
@@ -68,7 +68,7 @@ def predict(
         WssError: no trained net, images without labels under --labels-only, an image that cannot be read.
     """
     from wsscli.maskdir.manifest import Input
-    from wsscli.nets.device import pick_device
+    from wsscli.nets.device import native_bf16, pick_device
     from wsscli.nets.store import load_model, model_manifest
     from wsscli.seeds.multiscale import check_scales
 
@@ -83,6 +83,7 @@ def predict(
     dataset = _dataset(images, data, manifest)
     ids = run.select(dataset.ids)
     chosen = pick_device(device)
+    half = native_bf16(chosen) if bf16 is None else bf16
     net = load_model(model, chosen, arch="segmentation", output_stride=output_stride)
     net.size = size or net.size
     labels = _labels(dataset, ids, net) if labels_only else None
@@ -92,7 +93,7 @@ def predict(
         kind="masks+scores" if masks and scores else "masks" if masks else "scores",
         options={
             "masks": masks, "scores": scores, "scales": list(scales), "flip": flip, "crf": crf,
-            "labels_only": labels_only, "size": net.size, "output_stride": net.backbone.stride, "bf16": bf16,
+            "labels_only": labels_only, "size": net.size, "output_stride": net.backbone.stride, "bf16": half,
             "device": chosen.type,
         },
         classes=net.classes,
@@ -104,7 +105,7 @@ def predict(
     )  # fmt: skip
     work = partial(
         _segment, dataset=dataset, net=net, labels=labels, masks=masks, scores=scores, scales=scales, flip=flip,
-        crf=crf, bf16=bf16, device=chosen,
+        crf=crf, bf16=half, device=chosen,
     )  # fmt: skip
     with one_torch_thread():
         return per_image(plan, run, ids, work)

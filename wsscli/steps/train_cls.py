@@ -55,7 +55,8 @@ def train_cls(
         arch: cam = fully convolutional with global average pooling.
         backbone: lite0, vgg16, resnet50, resnet101, timm:NAME, or tiny (for tests).
         init: imagenet, none, a weights file (.pth, .safetensors) or an earlier model directory.
-        output_stride: Pixels a step of the feature map (8, 16 or 32); the backbone's usual one when left out.
+        output_stride: Pixels a step of the feature map in training (8, 16 or 32); the recipe's when left out.
+            `make-seeds` can take another.
         val_split: Split for the validation mAP after each epoch, `none` for no validation; `val` where there is
             one when left out.
 
@@ -83,16 +84,17 @@ def train_cls(
             f"{dataset.root}: none of the {len(ids)} images of split {dataset.split} holds any class; check the labels"
         )
     kind, path = init_of(init)
-    values = resolve(training, "classification", len(ids), backbone=backbone, init=init)
     device = pick_device(training.device)
-    model = _build(dataset, backbone, init, path, output_stride, values, run.seed)
+    values = resolve(
+        training, "classification", len(ids), backbone=backbone, init=init, output_stride=output_stride, device=device
+    )
+    model = _build(dataset, backbone, init, path, values, run.seed)
     plan = Plan(
         step="train-cls",
         out=out,
         kind="model",
         options={
-            "arch": arch, "backbone": backbone, "init": kind, "output_stride": model.backbone.stride,
-            "device": device.type, **values,
+            "arch": arch, "backbone": backbone, "init": kind, "device": device.type, **values,
         },
         classes=dataset.classes,
         data=data_ref(dataset),
@@ -122,7 +124,6 @@ def _build(
     backbone: str,
     init: str,
     path: Path | None,
-    output_stride: int | None,
     values: dict[str, Any],
     seed: int,
 ) -> CamNet:
@@ -136,7 +137,7 @@ def _build(
         backbone,
         dataset.classes,
         init="none" if path is not None and path.is_dir() else init,
-        output_stride=output_stride,
+        output_stride=values["output_stride"],
         dropout=values["dropout"],
         size=values["crop_size"],
     )

@@ -90,20 +90,22 @@ def train_seg(
     ids = run.select(_trainable(masks, dataset))
     _require_labelled(masks, ids)
     kind, path = init_of(init)
-    values = resolve(training, "segmentation", len(ids), backbone=backbone, init=init)
+    device = pick_device(training.device)
+    values = resolve(
+        training, "segmentation", len(ids), backbone=backbone, init=init, output_stride=output_stride, device=device
+    )
     if size is not None:
         values["longer"] = size
     if values["longer"] < 32:
         raise UsageError(f"--size {size}: give 32 or more")
-    device = pick_device(training.device)
-    model = _build(classes, arch, backbone, init, path, output_stride, hidden, values, run.seed)
+    model = _build(classes, arch, backbone, init, path, hidden, values, run.seed)
     plan = Plan(
         step="train-seg",
         out=out,
         kind="model",
         options={
             "arch": arch, "loss": loss, "backbone": backbone, "init": kind, "hidden": model.hidden,
-            "output_stride": model.backbone.stride, "device": device.type, **values,
+            "device": device.type, **values,
         },
         classes=classes,
         data=data_ref(dataset),
@@ -196,7 +198,6 @@ def _build(
     backbone: str,
     init: str,
     path: Path | None,
-    output_stride: int | None,
     hidden: int | None,
     values: dict[str, Any],
     seed: int,
@@ -215,7 +216,7 @@ def _build(
         classes,
         arch=arch,
         init="none" if earlier else init,
-        output_stride=output_stride,
+        output_stride=values["output_stride"],
         hidden=hidden,
         dropout=values["dropout"],
         size=values["longer"],

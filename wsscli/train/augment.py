@@ -87,7 +87,8 @@ def scaled_crop(
 def jitter(image: Image, strength: float, rng: Rng) -> Image:
     """Change brightness, contrast and saturation by factors in 1 - strength .. 1 + strength.
 
-    All three are linear in the colours, so they are one 3x4 matrix, rounded once.
+    All three are linear in the colours, so they are one 3x4 matrix (in OpenCV's fixed-point numbers: within one
+    grey level).
     """
     bright, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
     matrix = np.empty((3, 4))

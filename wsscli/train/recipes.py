@@ -9,9 +9,11 @@ from typing import Any
 RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     # For small sets (hundreds to thousands of images) and pre-trained nets.
     ("modern", "classification"): {
-        "epochs": 4, "batch_size": 16, "lr": 3e-4, "weight_decay": 0.05, "optimizer": "adamw", "schedule": "one-cycle",
+        "epochs": 8, "batch_size": 16, "lr": 3e-4, "weight_decay": 0.05, "optimizer": "adamw", "schedule": "one-cycle",
         "head_lr": 10.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 257, "longer": 0, "scale": (0.3, 1.0),
         "flip": True, "jitter": 0.2, "dropout": 0.2, "freeze": 3,
+        # Three times as fast as at stride 16, and class maps are made at another stride than the training's.
+        "output_stride": 32,
     },
     ("modern", "segmentation"): {
         "epochs": 8, "batch_size": 16, "lr": 3e-4, "weight_decay": 0.05, "optimizer": "adamw", "schedule": "one-cycle",

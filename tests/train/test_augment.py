@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+
+from wsscli.train.augment import jitter, resize, resize_mask, resized_crop, sample_rng, scaled_crop
+from wsscli.train.samples import Augment, LabelSamples, MaskSamples, label_matrix
+
+
+def photo(height=40, width=60, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_sample_rng_depends_on_all_three_and_nothing_else():
+    draws = {sample_rng(*key).random() for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]}
+    assert len(draws) == 4
+    assert sample_rng(0, 1, 2).random() == sample_rng(0, 1, 2).random()
+
+
+def test_resize_keeps_means_when_it_shrinks():
+    image = photo(64, 64)
+    assert np.abs(resize(image, 8, 8).mean((0, 1)) - image.mean((0, 1))).max() < 1
+    assert resize(image, 64, 64).tolist() == image.tolist()
+
+
+def test_resize_mask_takes_the_nearest():
+    mask = np.array([[0, 255], [3, 7]], np.uint8)
+    assert resize_mask(mask, 4, 4).tolist() == [[0, 0, 255, 255]] * 2 + [[3, 3, 7, 7]] * 2
+
+
+def test_resized_crop_of_the_whole_area_is_a_part_with_the_ratio_kept_in_bounds():
+    flat = np.full((30, 50, 3), 77, np.uint8)
+    for seed in range(20):
+        out = resized_crop(flat, 33, np.random.default_rng(seed), area=(0.3, 1.0))
+        assert out.shape == (33, 33, 3) and (out == 77).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (200, 2)])
+def test_resized_crop_of_thin_images(shape):
+    assert resized_crop(photo(*shape), 33, np.random.default_rng(0), area=(0.3, 1.0)).shape == (33, 33, 3)
+
+
+def test_scaled_crop_pads_image_with_fill_and_mask_with_255():
+    image, mask = np.full((20, 40, 3), 9, np.uint8), np.full((20, 40), 2, np.uint8)
+    out, labels = scaled_crop(image, mask, 50, np.random.default_rng(0), longer=40, scale=(1.0, 1.0), fill=(1, 2, 3))
+    inside = labels == 2
+    assert inside.sum() == 20 * 40
+    assert (out[inside] == 9).all() and (out[~inside] == (1, 2, 3)).all() and (labels[~inside] == 255).all()
+
+
+def test_scaled_crop_cuts_image_and_mask_alike():
+    mask = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    image = np.repeat(mask[:, :, None], 3, 2)
+    for seed in range(10):
+        out, labels = scaled_crop(
+            image, mask, 8, np.random.default_rng(seed), longer=20, scale=(1.0, 1.0), fill=(0, 0, 0)
+        )
+        assert np.array_equal(out[:, :, 0], labels)
+        assert np.array_equal(np.diff(labels.astype(int), axis=0), np.full((7, 8), 20))
+
+
+def test_scaled_crop_reaches_both_borders():
+    mask = np.arange(16, dtype=np.uint8).reshape(1, 16).repeat(16, 0)
+    image = np.zeros((16, 16, 3), np.uint8)
+    seen = {
+        int(scaled_crop(image, mask, 15, np.random.default_rng(s), longer=16, scale=(1.0, 1.0), fill=(0,) * 3)[1][0, 0])
+        for s in range(30)
+    }
+    assert seen == {0, 1}
+
+
+def test_jitter_is_its_three_steps():
+    image = photo()
+    rng = np.random.default_rng(3)
+    bright, contrast, saturation = np.random.default_rng(3).uniform(0.8, 1.2, 3)
+    x = image.astype(float) * bright
+    x = (x - x.mean()) * contrast + x.mean()
+    x = x.mean(2, keepdims=True) + (x - x.mean(2, keepdims=True)) * saturation
+    assert np.abs(jitter(image, 0.2, rng).astype(float) - x.clip(0, 255)).max() <= 1.0
+    assert np.array_equal(jitter(image, 0.0, rng), image)
+
+
+def test_label_matrix():
+    assert label_matrix([(1, 3), (), (2,)], 3).tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("scale", [None, (0.5, 1.0)])
+def test_samples_depend_on_epoch_and_index_alone(scale):
+    how = Augment(crop=33, longer=40, scale=scale, jitter=0.2)
+    images = {"a": photo(seed=1), "b": photo(50, 30, seed=2)}
+    masks = {"a": np.zeros((40, 60), np.uint8), "b": np.full((50, 30), 255, np.uint8)}
+    for make in (
+        lambda: LabelSamples(["a", "b"], images.__getitem__, {"a": (1,), "b": (1, 2)}, 2, how, seed=4),
+        lambda: MaskSamples(["a", "b"], images.__getitem__, masks.__getitem__, how, seed=4),
+    ):
+        first, second = make(), make()
+        assert len(first) == 2
+        keys = [(0, 0), (0, 1), (1, 0), (3, 1)]
+        forward = [first(*key) for key in keys]
+        backward = [second(*key) for key in keys[::-1]][::-1]
+        for (image, target), (same, same_target) in zip(forward, backward, strict=True):
+            assert image.shape == (33, 33, 3) and image.dtype == np.uint8
+            assert np.array_equal(image, same) and np.array_equal(target, same_target)
+        assert not np.array_equal(forward[0][0], forward[2][0])
+
+
+def test_flip_turns_image_and_mask_together():
+    image, mask = np.zeros((33, 33, 3), np.uint8), np.zeros((33, 33), np.uint8)
+    image[:, :5], mask[:, :5] = 200, 1
+    samples = MaskSamples(["a"], lambda _: image, lambda _: mask, Augment(crop=33), seed=0)
+    seen = set()
+    for epoch in range(12):
+        out, labels = samples(epoch, 0)
+        assert np.array_equal(out[:, :, 0] == 200, labels == 1)
+        seen.add(bool(labels[0, 0]))
+    assert seen == {True, False}
