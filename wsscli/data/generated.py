@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -18,6 +18,7 @@ from wsscli.data.things import THINGS, draw_paint
 from wsscli.errors import WssError
 
 CLASSES = tuple(THINGS)
+PRESETS = {"demo": (60, 20, (192, 256)), "tiny": (8, 4, (48, 64))}  # train images, val images, (height, width)
 _OVER = 2  # drawn at twice the size and averaged: smooth edges
 
 
@@ -43,9 +44,10 @@ class Scene(NamedTuple):
 def write_generated(
     root: Path | str,
     *,
-    images: int = 60,
-    val: int = 20,
-    size: tuple[int, int] = (192, 256),
+    preset: Literal["demo", "tiny"] = "demo",
+    images: int | None = None,
+    val: int | None = None,
+    size: tuple[int, int] | None = None,
     classes: Sequence[str] = CLASSES,
     seed: int = 0,
 ) -> Path:
@@ -56,9 +58,10 @@ def write_generated(
 
     Args:
         root: the folder; files of an earlier call are replaced.
-        images: how many train images (`train_0000` on).
-        val: how many val images (`val_0000` on).
-        size: (height, width).
+        preset: `demo`, 60 train and 20 val images of 192x256; `tiny`, 8 and 4 of 48x64, for tests and trials.
+        images: how many train images (`train_0000` on), instead of the preset's.
+        val: how many val images (`val_0000` on), instead of the preset's.
+        size: (height, width), instead of the preset's.
         classes: which things, in the order of their ids.
         seed: of the whole set.
 
@@ -73,7 +76,10 @@ def write_generated(
 
     root = Path(root)
     table = ClassTable.of(classes)
-    for split, count in (("train", images), ("val", val)):
+    preset_images, preset_val, preset_size = PRESETS[preset]
+    size = size or preset_size
+    counts = {"train": preset_images if images is None else images, "val": preset_val if val is None else val}
+    for split, count in counts.items():
         names = [f"{split}_{number:04d}" for number in range(count)]
         for number, name in enumerate(names):
             scene = draw_scene(table, size, np.random.default_rng([seed, split == "val", number]), number)
@@ -85,11 +91,6 @@ def write_generated(
         write_atomic(root / "ImageSets" / "Segmentation" / f"{split}.txt", "".join(f"{n}\n" for n in names).encode())
     write_atomic(root / "classes.txt", "".join(f"{name}\n" for name in table.foreground).encode())
     return root
-
-
-def write_tiny(root: Path | str, *, seed: int = 0) -> Path:
-    """The smallest useful set: 8 train and 4 val pictures of 48x64. For tests and trials."""
-    return write_generated(root, images=8, val=4, size=(48, 64), seed=seed)
 
 
 def draw_scene(classes: ClassTable, size: tuple[int, int], rng: Rng, number: int = 0) -> Scene:
