@@ -30,24 +30,25 @@ def cam(net: Classifier, features: torch.Tensor, channels: Sequence[int]) -> tor
         channels: the classes wanted, as channels of the net's output.
 
     Returns:
-        (N, len(channels), h, w) >= 0: ReLU(sum_k w_k A_k).
+        (N, len(channels), h, w): sum_k w_k A_k; negative where a position speaks against the class.
 
     Source: Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016, eq. 2.
-    Differs: what speaks against a class (negative values) is cut off, as everywhere in the field since.
     """
-    return net.classifier(features)[:, list(channels)].relu()
+    return net.classifier(features)[:, list(channels)]
 
 
 def grad_cam(net: Classifier, features: torch.Tensor, channels: Sequence[int]) -> torch.Tensor:
-    """CAM with the gradient's mean over positions as the weight of a channel.
+    """CAM with the gradient's sum over positions as the weight of a channel.
 
-    Arguments and result as in `cam`. On a global average pooling and linear layer it is CAM times a positive number.
+    Arguments and result as in `cam`. On a global average pooling and linear layer it is CAM.
 
     Source: Selvaraju et al., "Grad-CAM", ICCV 2017, eq. 1-2.
+    Differs: the sum in place of the mean. A pooled score's gradient is as small as its map is large, so that means
+        would let the small sizes of an image outweigh the large ones where maps of several sizes are added.
     """
     maps = []
     for gradient in _gradients(net, features, channels):
-        weights = gradient.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
+        weights = gradient.sum((2, 3), keepdim=True)  # (N, C, 1, 1)
         maps.append((weights * features).sum(1).relu())
     return _stack(maps, features)
 
@@ -55,7 +56,7 @@ def grad_cam(net: Classifier, features: torch.Tensor, channels: Sequence[int]) -
 def grad_cam_plus_plus(net: Classifier, features: torch.Tensor, channels: Sequence[int]) -> torch.Tensor:
     """Grad-CAM whose weights add up the positive gradients, each position with its own coefficient.
 
-    Arguments and result as in `cam`.
+    Arguments and shape as in `cam`, values >= 0.
 
     Source: Chattopadhay et al., "Grad-CAM++", WACV 2018, eq. 5 and 19, the function being exp(score).
     Differs: the factor exp(score), common to all positions of a map, is left out: it overflows, and it would let the
@@ -74,11 +75,13 @@ def grad_cam_plus_plus(net: Classifier, features: torch.Tensor, channels: Sequen
 def layer_cam(net: Classifier, features: torch.Tensor, channels: Sequence[int]) -> torch.Tensor:
     """The features weighted by their own positive gradient at every position.
 
-    Arguments and result as in `cam`.
+    Arguments and shape as in `cam`, values >= 0.
 
     Source: Jiang et al., "LayerCAM", TIP 2021, eq. 5-6, on the last layer.
+    Differs: times the number of positions, for the reason given in `grad_cam`.
     """
-    maps = [(gradient.relu() * features).sum(1).relu() for gradient in _gradients(net, features, channels)]
+    positions = features.shape[2] * features.shape[3]
+    maps = [(gradient.relu() * features).sum(1).relu() * positions for gradient in _gradients(net, features, channels)]
     return _stack(maps, features)
 
 
