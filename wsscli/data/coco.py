@@ -78,6 +78,9 @@ def render(image: CocoImage, where: str) -> NDArray[np.uint8]:
         segmentation = item.get("segmentation")
         try:
             if isinstance(segmentation, list):
+                # pycocotools takes four numbers for a box and raises a bare Exception on fewer
+                if any(len(part) < 6 or len(part) % 2 for part in segmentation):
+                    raise ValueError("a polygon of fewer than three points")
                 # (H, W, parts): an object in several polygons
                 rle = coco_mask.frPyObjects(segmentation, *shape) if segmentation else []
                 inside = coco_mask.decode(rle).any(axis=2) if rle else np.zeros(shape, bool)
@@ -133,7 +136,10 @@ def open_coco(path: Path, split: str | None, labels: Path | None, classes: Class
     found, ids = _classes(table, content["categories"])
     if classes is not None and set(classes.names) != set(found.names):
         unknown = sorted(set(found.names) ^ set(classes.names))
-        raise WssError(f"{table}: its categories are not the classes asked for; they differ in {first_few(unknown)}")
+        raise WssError(
+            f"{table}: its categories are not the classes asked for; they differ in {first_few(unknown)}; "
+            "leave --class-names out or mend it"
+        )
     order = classes or found
     ids = {number: order.id(found.names[index]) for number, index in ids.items()}
     images = _images(table, content, ids)
@@ -192,7 +198,7 @@ def _images(table: Path, content: dict[str, list[dict[str, Any]]], classes: dict
     except (KeyError, TypeError, ValueError) as error:
         raise WssError(f"{table}: not COCO's instances form ({error!r}); export it as COCO instances") from error
     if not images:
-        raise WssError(f"{table}: no images in it")
+        raise WssError(f"{table}: no images in it; export it as COCO instances with its images")
     return images
 
 

@@ -95,7 +95,10 @@ def open_folders(path: Path, split: str | None, labels: Path | None, classes: Cl
         try:
             ids[name] = table.id(name)
         except WssError as error:
-            raise WssError(f"{path}: the folder '{name}' is no class of the table: {error}") from error
+            raise WssError(
+                f"{path}: the folder '{name}' is no class of the table: {error}; rename the folder "
+                "or add it to the table"
+            ) from error
     suffixes = list_images(path, chosen) if by_split else list_images(path)
     depth = 1 if by_split else 0
     for name, suffix in suffixes.items():

@@ -80,6 +80,8 @@ def write_generated(
     size = size or preset_size
     counts = {"train": preset_images if images is None else images, "val": preset_val if val is None else val}
     for split, count in counts.items():
+        if not count:
+            continue  # an empty list would be a split that cannot be opened
         names = [f"{split}_{number:04d}" for number in range(count)]
         for number, name in enumerate(names):
             scene = draw_scene(table, size, np.random.default_rng([seed, split == "val", number]), number)

@@ -21,6 +21,6 @@ def choose_split(root: Path, splits: Sequence[str], asked: str | None) -> str:
         raise WssError(f"{root}: has the splits {', '.join(splits)}; say which with --split")
     if asked in splits:
         return asked
-    near = get_close_matches(asked, splits, n=1)
+    near = get_close_matches(asked, splits, n=1, cutoff=0.7)
     hint = f"did you mean '{near[0]}'? " if near else ""
     raise WssError(f"{root}: no split '{asked}'; {hint}splits here: {', '.join(splits)}")
