@@ -82,6 +82,16 @@ def test_the_literal_sum() -> None:
     np.testing.assert_allclose(found[0], total, rtol=1e-4, atol=1e-2)
 
 
+def test_only_the_sum_is_rectified() -> None:
+    def maps_of(images: torch.Tensor) -> torch.Tensor:
+        value = 3.0 if images.shape[2] > 9 else -1.0  # the larger size is for the class, the smaller against it
+        return torch.tensor([value, -value]).view(1, 2, 1, 1).expand(len(images), 2, 2, 2)
+
+    found = multiscale(maps_of, gradient(8, 8), scales=(1, 2), flip=False, stride=8)
+    np.testing.assert_allclose(found[0], 2, rtol=1e-6)
+    assert not found[1].any()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2)])
 def test_tiny_images(size: tuple[int, int]) -> None:
     found = multiscale(strided(16), np.full((*size, 3), 7, np.uint8), scales=(0.5, 1), flip=True, stride=16)

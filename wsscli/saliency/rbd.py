@@ -50,16 +50,16 @@ def saliency(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         image: (H, W, 3) uint8 RGB.
 
     Returns:
-        (H, W) float32 in [0, 1], constant in each superpixel, its maximum 1; values are exact in float16, so that a
-        stored map equals a computed one. An image without contrast (one colour, one pixel, so small or flat that it
-        is one superpixel) has nothing salient: zeros.
+        (H, W) float32 in [0, 1], constant in each superpixel, its minimum 0 and its maximum 1; values are exact in
+        float16, so that a stored map equals a computed one. An image without contrast (one colour, one pixel, so
+        small or flat that it is one superpixel) has nothing salient: zeros.
 
     Raises:
         WssError: when the array is no RGB image.
 
     Source: Zhu, Liang, Wei, Sun, "Saliency Optimization from Robust Background Detection", CVPR 2014, sections 3-5.
     Differs: the image is first shrunk to 300 x 400 pixels' area, where the paper's 200 superpixels belong; edges are
-        clipped and weak contrast is removed as in the authors' released code (`boundary_connectivity`, `optimise`).
+        clipped, weak contrast is removed and the result is stretched as in the authors' released code.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise WssError(f"saliency: needs an RGB image, uint8 (H, W, 3), not {image.dtype} {image.shape}")
@@ -139,9 +139,11 @@ def describe(labels: Labels, lab: npt.NDArray[np.float32]) -> Regions:
 
 
 def region_saliency(regions: Regions) -> Float:
-    """Saliency of each superpixel, (n,) in [0, 1], maximum 1, or zeros where nothing has contrast.
+    """Saliency of each superpixel, (n,), minimum 0 and maximum 1, or zeros where nothing has contrast.
 
-    Source: Zhu et al. 2014, eq. 9; normalised to the image's maximum.
+    Stretched, not only divided by the maximum: in a third of VOC's photos no superpixel would come out below 0.06.
+
+    Source: Zhu et al. 2014, eq. 9; stretched as in the authors' released code.
     """
     n = len(regions.colors)
     color = _distances(regions.colors)
@@ -153,8 +155,7 @@ def region_saliency(regions: Regions) -> Float:
     # Summed by numpy, not by a BLAS product: one order of adding whatever the number of threads.
     contrast = (color * near * background[None, :]).sum(axis=1)  # eq. 7
     solved = optimise(regions, color, background, _keep_strong(contrast))
-    top = solved.max()
-    return np.clip(solved / top, 0, 1) if top > 0 else np.zeros(n)
+    return _stretch(solved)
 
 
 def boundary_connectivity(regions: Regions, color: Float) -> Float:
@@ -215,12 +216,17 @@ def _keep_strong(contrast: Float) -> Float:
     """Contrast stretched to [0, 1], with what lies below its Otsu threshold set to 0 (the authors' released code)."""
     from skimage.filters import threshold_otsu
 
-    low, high = contrast.min(), contrast.max()
-    if high == low:
-        return np.zeros_like(contrast)
-    stretched = (contrast - low) / (high - low)
+    stretched = _stretch(contrast)
+    if not stretched.any():
+        return stretched
     threshold = float(threshold_otsu(stretched))  # type: ignore[no-untyped-call]
     return np.where(stretched < threshold, 0, stretched)
+
+
+def _stretch(values: Float) -> Float:
+    """To [0, 1], both reached; zeros when all values are the same."""
+    low, high = values.min(), values.max()
+    return np.asarray((values - low) / (high - low)) if high > low else np.zeros_like(values)
 
 
 def _within_two_steps(neighbours: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -40,7 +40,8 @@ def cam(net: Classifier, features: torch.Tensor, channels: Sequence[int]) -> tor
 def grad_cam(net: Classifier, features: torch.Tensor, channels: Sequence[int]) -> torch.Tensor:
     """CAM with the gradient's sum over positions as the weight of a channel.
 
-    Arguments and result as in `cam`. On a global average pooling and linear layer it is CAM.
+    Arguments and shape as in `cam`, values >= 0. On global average pooling and a linear layer it is the positive part
+    of CAM.
 
     Source: Selvaraju et al., "Grad-CAM", ICCV 2017, eq. 1-2.
     Differs: the sum in place of the mean. A pooled score's gradient is as small as its map is large, so that means
