@@ -13,26 +13,30 @@ def visiting(seeds, probabilities, classes, *, labels=None, theta_fg=0.85, theta
     taking_part = sorted(c for c in row if c == 0 or labels is None or c in labels)
     theta = {c: np.float32(theta_bg if c == 0 else theta_fg) for c in taking_part}
 
-    def p(y, x, c):  # equation 3
-        h = {k: probabilities[row[k], y, x] for k in taking_part}
-        largest = max(h.values())
-        return h[c] >= theta[c] and c == next(k for k in taking_part if h[k] == largest)
+    winner = {}  # equation 3, once for each pixel: the class for which P holds there
+    for y in range(height):
+        for x in range(width):
+            h = [probabilities[row[c], y, x] for c in taking_part]
+            largest = max(h)
+            c = taking_part[h.index(largest)]
+            if largest >= theta[c]:
+                winner[y, x] = c
 
-    out = seeds.copy()
+    label = seeds.tolist()
     for c in taking_part:
-        positions = [(y, x) for y in range(height) for x in range(width) if out[y, x] == c]
+        positions = [(y, x) for y in range(height) for x in range(width) if label[y][x] == c]
         while True:
             new = []
             for y, x in positions:
                 for v in range(max(y - 1, 0), min(y + 2, height)):
                     for u in range(max(x - 1, 0), min(x + 2, width)):
-                        if out[v, u] == 255 and p(v, u, c):
-                            out[v, u] = c
+                        if label[v][u] == 255 and winner.get((v, u)) == c:
+                            label[v][u] = c
                             new.append((v, u))
             if not new:
                 break
             positions = sorted(positions + new)
-    return out
+    return np.array(label, np.uint8)
 
 
 def layer(seeds, probabilities, classes, *, labels=None, theta_fg=0.85, theta_bg=0.99):
