@@ -1,0 +1,33 @@
+"""Every step killed (SIGKILL) at random moments and run again ends with an undisturbed run's bytes.
+
+Twice a step here; `python benchmarks/killed.py` does it ten times.
+"""
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from wsscli.data.generated import write_generated
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from killed import STEPS, finish, torture
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    root = tmp_path_factory.mktemp("killed")
+    write_generated(root / "voc", preset="tiny")
+    return {"voc": root / "voc"}
+
+
+@pytest.mark.parametrize("step", STEPS)  # in the order of the chain: each reads what those before have left
+def test_killed_and_run_again(places, step):
+    words = [word.format(**{k: str(v) for k, v in places.items()}) for word in STEPS[step].split()]
+    root = places["voc"].parent
+    places[step] = root / step.replace(" ", "-")
+    seconds = finish(words, places[step])
+    torture(words, places[step], root / f"{places[step].name}-torn", seconds, 2, random.Random(step))
