@@ -30,6 +30,7 @@ bench: $(VENV)/.installed
 docs: $(VENV)/.installed
 	$(BIN)/python -m wsscli.cli.completions completions
 	$(BIN)/python -m wsscli.cli.reference docs/cli.md
+	$(BIN)/python -m wsscli.cli.tables docs/methods.md
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "wss needs Python 3.11 or newer")'
