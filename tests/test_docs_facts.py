@@ -1,5 +1,6 @@
 """What the pages say about commands, options, defaults and files is held to the code."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -28,7 +29,7 @@ LEAVES = dict(leaves())
 
 def commands(page):
     """The `wss` commands that stand as shell lines in a page, split at pipes."""
-    blocks = re.findall(r"^(?: {4}|```bash\n)(.*?)(?:\n```|\n(?! {4})|\Z)", page, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"```bash\n(.*?)\n```", page, re.DOTALL) + re.findall(r"(?:^ {4}.*\n)+", page, re.MULTILINE)
     for block in blocks:
         for line in block.splitlines():
             for part in re.split(r"\||&&|;|\$\(", line.split(" # ")[0]):
@@ -124,3 +125,27 @@ def test_help_holds_no_markup(words):
     """The terminal takes `[word]` for a style and leaves it out."""
     texts = [p.help or "" for p in LEAVES[words].params] + [LEAVES[words].help or ""]
     assert not [text for text in texts if re.search(r"\[[a-z#/@]", text)]
+
+
+def spoken():
+    """The fixed parts of every string in the code, implicit concatenations joined."""
+    texts = []
+    for path in (ROOT / "wsscli").rglob("*.py"):
+        texts += [
+            n.value
+            for n in ast.walk(ast.parse(path.read_text()))
+            if isinstance(n, ast.Constant) and isinstance(n.value, str)
+        ]
+    return texts
+
+
+def test_messages_in_the_pages_are_those_of_the_code():
+    texts = spoken()
+    table = PAGES["datasets.md"].partition("## What is refused")[2]
+    messages = re.findall(r"^\| [^|]+ \| `([^`]+)` \|$", table, re.MULTILINE)
+    assert len(messages) > 20
+    for message in messages:
+        for part in message.split("..."):
+            words = part.strip(" '():;?,")
+            if len(words) > 8 and "'..', ids" not in part:
+                assert any(words in text for text in texts), f"{message}: nothing says '{words}'"
