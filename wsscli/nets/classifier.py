@@ -39,8 +39,7 @@ class CamNet(nn.Module):
         self.head, channels = _head(backbone)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Conv2d(channels, len(classes) - 1, 1, bias=False)
-        init_fresh(self.classifier)
-        init_fresh(self.head)
+        init_fresh(self.head, self.classifier)
 
     @classmethod
     def build(
@@ -98,10 +97,17 @@ def _head(backbone: Backbone) -> tuple[nn.Module, int]:
     return nn.Sequential(*layers), 1024
 
 
-def init_fresh(module: nn.Module) -> None:
-    """N(0, 0.01) weights and zero biases in every convolution of a new part, as in the SEC and DSRG nets."""
-    for layer in module.modules():
+def init_fresh(hidden: nn.Module, last: nn.Conv2d) -> None:
+    """Weights of a new part: He's for hidden convolutions, N(0, 0.01) for the last one, biases 0.
+
+    Source: He et al. 2015, eq. 10; DeepLab v2, section 4.1 (the last layer).
+    Differs: DeepLab's hidden layers come from VGG's fully connected ones, which other backbones do not have.
+    """
+    for layer in hidden.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+    nn.init.normal_(last.weight, std=0.01)
+    if last.bias is not None:
+        nn.init.zeros_(last.bias)

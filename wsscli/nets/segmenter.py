@@ -53,7 +53,6 @@ class DeepLab(nn.Module):
         self.branches = nn.ModuleList(
             _branch(backbone.channels, self.hidden, len(classes), rate, dropout) for rate in RATES[arch]
         )
-        init_fresh(self.branches)
 
     @classmethod
     def build(
@@ -102,12 +101,14 @@ def default_hidden(name: str) -> int:
 
 
 def _branch(channels: int, hidden: int, classes: int, rate: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
+    hidden_layers = nn.Sequential(
         nn.Conv2d(channels, hidden, 3, padding=rate, dilation=rate),  # fc6
         nn.ReLU(inplace=True),
         nn.Dropout(dropout),
         nn.Conv2d(hidden, hidden, 1),  # fc7
         nn.ReLU(inplace=True),
         nn.Dropout(dropout),
-        nn.Conv2d(hidden, classes, 1),  # fc8
     )
+    last = nn.Conv2d(hidden, classes, 1)  # fc8
+    init_fresh(hidden_layers, last)
+    return nn.Sequential(*hidden_layers, last)

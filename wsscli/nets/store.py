@@ -45,13 +45,13 @@ def model_manifest(directory: Path, *, arch: str | None = None) -> Manifest:
     manifest = read_manifest(directory) if directory.is_dir() else None
     if manifest is None:
         raise WssError(f"{directory}: not a model directory (no wss.json); pass what train-cls or train-seg wrote")
-    if manifest.kind != "model" or manifest.model is None:
+    if manifest.kind != "model":
         raise WssError(f"{directory}: holds {manifest.kind}, not a model; pass what train-cls or train-seg wrote")
     if not manifest.complete:
         raise WssError(
             f"{directory}: its training is not complete; run the same {manifest.step} command again to finish it"
         )
-    found = manifest.model.get("arch")
+    found = (manifest.model or {}).get("arch")
     if arch == "cam" and found != "cam":
         raise WssError(f"{directory}: holds a '{found}' net, a classifier is needed; pass what train-cls wrote")
     if arch == "segmentation" and found not in RATES:
