@@ -108,7 +108,7 @@ def _fails(path: Path) -> str:
 
 def test_read_ids_errors(tmp_path: Path):
     path = tmp_path / "train.txt"
-    assert _fails(path) == f"{path}: no such id list"
+    assert _fails(path) == f"{path}: no such id list; check the path"
     path.write_text("\n \n")
     assert _fails(path) == f"{path}: no id in this list; write one id a line"
     path.write_text("a\nb\na\n")

@@ -115,7 +115,7 @@ def test_the_first_of_several_frames(tmp_path):
 
 def test_missing_empty_folder_and_stranger(tmp_path):
     path = tmp_path / "a.jpg"
-    assert _fails(path) == f"{path}: no such image"
+    assert _fails(path) == f"{path}: no such image; check the path"
     path.touch()
     assert _fails(path) == f"{path}: the file is empty (0 bytes); copy it again or take it out of the set"
     path.write_text("this is no image")
@@ -123,7 +123,7 @@ def test_missing_empty_folder_and_stranger(tmp_path):
         f"{path}: not an image that Pillow knows, or its head is damaged; convert it to JPEG or PNG, or take it out of "
         "the set"
     )
-    assert _fails(tmp_path) == f"{tmp_path}: a folder, not an image"
+    assert _fails(tmp_path) == f"{tmp_path}: a folder, not an image; give an image file"
 
 
 def test_no_permission(tmp_path, monkeypatch):
@@ -183,6 +183,17 @@ def test_a_bomb_warning_that_is_an_error_is_ours_as_well(tmp_path):
     path = tmp_path / "bomb.png"
     path.write_bytes(_png_of_size(10_000, 9_000))
     assert _fails(path).startswith(f"{path}: more pixels, over the limit")
+
+
+def test_a_bomb_found_while_loading(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    Image.fromarray(PHOTO).save(path)
+
+    def bomb(image):
+        raise Image.DecompressionBombError("too much")
+
+    monkeypatch.setattr(images, "_rgb", bomb)
+    assert _fails(path).startswith(f"{path}: 3x2 pixels, over the limit of 89478485")
 
 
 def test_floats_and_wide_integers_have_no_range(tmp_path):

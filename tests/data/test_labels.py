@@ -89,3 +89,8 @@ def test_labels_from_a_file_win_over_the_data_set_s_own(tmp_path):
         f"{path}: no image-level labels for 1 of 2 images of split all (dog/b); give them with --labels FILE or leave "
         "the images out with --ids"
     )
+
+
+def test_a_csv_that_is_not_there(tmp_path):
+    assert _fails(open_labels, tmp_path / "no.csv", TABLE) == f"{tmp_path}/no.csv: no such file; check the path"
+    assert _fails(open_labels, tmp_path / "no.npy", TABLE) == f"{tmp_path}/no.npy: no such file; check the path"

@@ -103,7 +103,7 @@ def test_sets_and_foreign_objects_are_refused(tmp_path):
 
 def test_missing_truncated_and_foreign_files(tmp_path):
     path = tmp_path / "x.pkl"
-    assert _fails(path) == f"{path}: no such file"
+    assert _fails(path) == f"{path}: no such file; check the path"
     whole = pickle.dumps({"a": np.arange(100)})
     for size in (0, 1, 10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])

@@ -3,7 +3,7 @@ import pytest
 
 from wsscli.data import sample_photos
 from wsscli.data.dataset import open_dataset
-from wsscli.data.sample_photos import SAMPLES, SamplePhoto, sample_path, write_sample_photos
+from wsscli.data.sample_photos import SAMPLE_CLASS_MAP, SAMPLES, SamplePhoto, sample_path, write_sample_photos
 from wsscli.errors import WssError
 
 
@@ -11,8 +11,9 @@ def test_the_photos_are_a_data_set(tmp_path):
     data = open_dataset(write_sample_photos(tmp_path / "samples"))
     assert (data.format, data.split) == ("csv", "all")
     assert data.ids == ("cat", "astronaut", "coffee", "motorcycle")
-    assert data.classes.foreground == ("cat", "cup", "motorbike", "person")
-    assert [data.labels(name) for name in data.ids] == [(1,), (4,), (2,), (3,)]
+    assert data.classes.foreground == ("cat", "cup", "helmet", "motorbike", "person", "space shuttle")
+    assert set(data.classes.foreground) == set(SAMPLE_CLASS_MAP)
+    assert [data.labels(name) for name in data.ids] == [(1,), (3, 5, 6), (2,), (4,)]
     for name in data.ids:
         image = data.image(name)
         assert image.dtype == np.uint8

@@ -151,8 +151,6 @@ def open_coco(path: Path, split: str | None, labels: Path | None, classes: Class
 def _read(table: Path) -> dict[str, list[dict[str, Any]]]:
     try:
         content = json.loads(table.read_bytes())
-    except FileNotFoundError as error:
-        raise WssError(f"{table}: no such file") from error
     except (OSError, ValueError, RecursionError) as error:
         raise WssError(f"{table}: cannot be read as json ({error}); copy it again") from error
     for key in ("images", "annotations", "categories"):

@@ -25,12 +25,11 @@ def list_images(root: Path, under: str = "") -> dict[str, str]:
         WssError: the folder cannot be listed, an unsafe id, or two images with one id (`a.jpg`, `a.png`).
     """
     found: dict[str, str] = {}
-    for relative in _walk(root, under, ()):
-        name, suffix = split_suffix(relative)
+    for name, suffix in _walk(root, under, ()):
         check_id(name, str(root))  # a name that is not UTF-8 is shown by its repr alone
         if name in found:
             raise WssError(
-                f"{root}: two images have the id '{name}': {name}{found[name]} and {relative}; keep one of them"
+                f"{root}: two images have the id '{name}': {name}{found[name]} and {name}{suffix}; keep one of them"
             )
         found[name] = intern(suffix)
     return dict(sorted(found.items()))
@@ -54,7 +53,8 @@ def has_images(folder: Path, *, deep: bool = True) -> bool:
         return any(is_image_name(entry.name) and not entry.is_dir() for entry in entries)
 
 
-def _walk(root: Path, under: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+def _walk(root: Path, under: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, str]]:
+    """(id, suffix) of every image, in no order."""
     folder = root / under if under else root
     prefix = f"{under}/" if under else ""
     deeper: list[str] = []
@@ -65,8 +65,10 @@ def _walk(root: Path, under: str, above: tuple[tuple[int, int], ...]) -> Iterato
                     continue
                 if entry.is_dir():
                     deeper.append(entry.name)
-                elif is_image_name(entry.name):
-                    yield prefix + entry.name
+                    continue
+                name, suffix = split_suffix(entry.name)
+                if suffix.lower() in SUFFIXES:
+                    yield prefix + name, suffix
         stat = folder.stat()
     except OSError as error:
         raise WssError(f"{folder}: cannot be listed ({error.strerror}); mend its permissions or path") from error

@@ -92,7 +92,7 @@ def read_ids(path: Path, known: Iterable[str] = ()) -> tuple[str, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise WssError(f"{path}: no such id list") from error
+        raise WssError(f"{path}: no such id list; check the path") from error
     except (OSError, UnicodeDecodeError) as error:
         raise WssError(f"{path}: cannot be read as an id list ({error}); write one id a line, UTF-8") from error
     ids: dict[str, int] = {}

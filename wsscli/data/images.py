@@ -62,9 +62,9 @@ def _open(path: Path) -> Image.Image:
     try:
         image = Image.open(path)
     except FileNotFoundError as error:
-        raise WssError(f"{path}: no such image") from error
+        raise WssError(f"{path}: no such image; check the path") from error
     except IsADirectoryError as error:
-        raise WssError(f"{path}: a folder, not an image") from error
+        raise WssError(f"{path}: a folder, not an image; give an image file") from error
     except PermissionError as error:
         raise WssError(f"{path}: not readable by you; mend its permissions") from error
     # The warning is an exception where the user's filters make it one.

@@ -173,7 +173,7 @@ def read_pickle(path: Path | str) -> Any:
             stream.seek(0)
             data = gzip.decompress(stream.read()) if head == b"\x1f\x8b" else stream.read()
     except FileNotFoundError as error:
-        raise WssError(f"{path}: no such file") from error
+        raise WssError(f"{path}: no such file; check the path") from error
     except (OSError, EOFError, zlib.error) as error:
         raise WssError(f"{path}: cannot be read ({error}); copy it again") from error
     try:

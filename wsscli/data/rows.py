@@ -36,7 +36,7 @@ def read_rows(table: Path) -> list[Row]:
         with table.open(encoding="utf-8-sig", newline="") as stream:
             return list(_rows(table, stream))
     except FileNotFoundError as error:
-        raise WssError(f"{table}: no such file") from error
+        raise WssError(f"{table}: no such file; check the path") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise WssError(f"{table}: cannot be read as CSV ({error}); save it with commas, as UTF-8") from error
 

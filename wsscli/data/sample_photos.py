@@ -20,12 +20,24 @@ class SamplePhoto(NamedTuple):
 
 SAMPLES = (
     SamplePhoto("cat", "chelsea.png", ("cat",), "Chelsea, photo by Stefan van der Walt, CC0"),
-    SamplePhoto("astronaut", "astronaut.png", ("person",), "Eileen Collins, NASA, public domain"),
+    SamplePhoto(
+        "astronaut", "astronaut.png", ("person", "helmet", "space shuttle"), "Eileen Collins, NASA, public domain"
+    ),
     SamplePhoto("coffee", "coffee.png", ("cup",), "photo by Rachel Michetti for Pikolo Espresso Bar, CC0"),
     SamplePhoto(
         "motorcycle", "motorcycle_left.png", ("motorbike",), "Middlebury 2014 stereo benchmark, Scharstein et al."
     ),
 )
+
+# The ImageNet classes (0-999) that the labels stand for; a person has no counterpart there.
+SAMPLE_CLASS_MAP: dict[str, list[int]] = {
+    "cat": [281, 282, 283, 284, 285],
+    "cup": [504, 967, 968],
+    "helmet": [518, 560],
+    "motorbike": [665, 670],
+    "person": [],
+    "space shuttle": [812],
+}
 
 
 def sample_path(photo: SamplePhoto) -> Path:
