@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from wsscli.errors import UsageError, WssError
-from wsscli.seeds.background import DEFAULT_BACKGROUND, add_background, parse_background
+from wsscli.seeds.background import DEFAULT_BACKGROUND, REFINED_BACKGROUND, add_background, parse_background
 
 
 def test_constant():
@@ -59,8 +59,14 @@ def test_the_scale_of_a_map_does_not_count(cams, factor):
     assert np.abs(add_background(cams, "power:2") - add_background(scaled, "power:2")).max() < 1e-5
 
 
-def test_default_is_a_rule():
-    assert parse_background(DEFAULT_BACKGROUND)[0] in ("const", "power")
+def test_defaults_cross_at_a_fifth_of_the_maximum():
+    level = np.linspace(0, 1, 1001, dtype=np.float32)
+    for rule in (DEFAULT_BACKGROUND, REFINED_BACKGROUND):
+        foreground = add_background(level[None, None], rule).argmax(0)[0]
+        assert level[foreground.argmax()] == pytest.approx(0.2, abs=0.02)
+
+
+def test_parse():
     assert parse_background("power:4") == ("power", 4.0)
 
 

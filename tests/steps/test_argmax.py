@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from wsscli.cli.options import help_texts
 from wsscli.errors import UsageError, WssError
 from wsscli.maskdir.manifest import read_manifest
 from wsscli.maskdir.maskdir import open_maskdir
@@ -51,6 +52,10 @@ def test_an_image_without_class_maps_is_background(scenes):
     empty = Scores(np.zeros((0, 2, 2), np.float32), np.zeros(0, np.int64), (4, 5))
     source = scenes.directory("cams", lambda name: empty, kind="scores", score_type="cam", ids=["a"])
     assert (open_maskdir(argmax(source, scenes.out / "o")).mask("a") == np.zeros((4, 5))).all()
+
+
+def test_help_names_the_default_that_the_library_has():
+    assert f"; {DEFAULT_BACKGROUND} when left out" in help_texts(argmax)["background"]
 
 
 def test_workers_give_the_same_bytes(scenes):

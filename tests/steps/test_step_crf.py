@@ -10,7 +10,7 @@ from wsscli.maskdir.maskdir import open_maskdir
 from wsscli.maskdir.png import write_mask
 from wsscli.maskdir.scores import Scores
 from wsscli.refine.crf import LABEL_CONFIDENCE, PRESETS, dense_crf, label_probabilities
-from wsscli.seeds.background import DEFAULT_BACKGROUND
+from wsscli.seeds.background import REFINED_BACKGROUND
 from wsscli.steps._data import Data
 from wsscli.steps._run import Run
 from wsscli.steps.crf import crf
@@ -103,7 +103,7 @@ def test_marginals_feed_grow(scenes):
 
 def test_cams_get_the_default_background(scenes):
     out = crf(scenes.cams("cams"), scenes.out / "o")
-    assert read_manifest(out).options["background"] == DEFAULT_BACKGROUND
+    assert read_manifest(out).options["background"] == REFINED_BACKGROUND
     assert share(scenes, out) > 0.9
     other = crf(scenes.cams("cams2"), scenes.out / "o2", background="power:2")
     assert read_manifest(other).options["background"] == "power:2"
@@ -111,7 +111,7 @@ def test_cams_get_the_default_background(scenes):
 
 def test_help_names_the_defaults_that_the_library_has():
     texts = help_texts(crf)
-    assert f"; {DEFAULT_BACKGROUND} when left out" in texts["background"]
+    assert f"; {REFINED_BACKGROUND} when left out" in texts["background"]
     assert f", {LABEL_CONFIDENCE} when left out" in texts["label_confidence"]
     for name, kernels in PRESETS.items():
         gauss = "{gauss_sxy:g}/{gauss_compat:g}".format(**kernels)

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from wsscli.cli.options import help_texts
 from wsscli.errors import UsageError, WssError
 from wsscli.grow.dsrg import grow as grow_array
 from wsscli.maskdir.manifest import read_manifest, write_manifest
 from wsscli.maskdir.maskdir import open_maskdir
 from wsscli.maskdir.png import write_mask
 from wsscli.maskdir.scores import Scores
+from wsscli.seeds.background import REFINED_BACKGROUND
 from wsscli.steps._data import Data
 from wsscli.steps._run import Run
 from wsscli.steps.grow import grow
@@ -97,7 +99,7 @@ def test_no_data_set_is_needed(scenes):
 
 def test_cams(scenes, seeds):
     out = grow(seeds, scenes.out / "o", scores=scenes.cams("cams"), theta_fg=0.6, theta_bg=0.9)
-    assert read_manifest(out).options["background"] == "const:0.3"
+    assert read_manifest(out).options["background"] == REFINED_BACKGROUND
     assert (open_maskdir(out).mask("a") == scenes.truth["a"]).mean() > 0.7
 
 
@@ -125,6 +127,10 @@ def test_what_does_not_grow_is_listed(scenes):
     reasons = {entry["id"]: entry["reason"] for entry in read_manifest(out).fell_back}
     assert reasons["b"] == "class 'moon' is not among the image's labels: its seeds stay and do not grow"
     assert open_maskdir(out).mask("b")[5, 5] == 3
+
+
+def test_help_names_the_default_that_the_library_has():
+    assert f"; {REFINED_BACKGROUND} when left out" in help_texts(grow)["background"]
 
 
 def test_workers_give_the_same_bytes(scenes, seeds):

@@ -105,18 +105,18 @@ class Probabilities:
     rule: str | None
 
     @classmethod
-    def of(cls, folder: MaskDir, background: str | None) -> Probabilities:
-        """Settle the background rule: that of the option, the default on cam scores, none on probabilities.
+    def of(cls, folder: MaskDir, background: str | None, *, default: str) -> Probabilities:
+        """Settle the background rule: that of the option, `default` on cam scores, none on probabilities.
 
         Raises:
             UsageError: a rule is given for scores that have their own background, or is no rule.
             WssError: the scores are of a kind that holds no classes.
         """
-        from wsscli.seeds.background import DEFAULT_BACKGROUND, parse_background
+        from wsscli.seeds.background import parse_background
 
         kind = folder.manifest.score_type if folder.manifest else None
         if kind == "cam":
-            rule = background or DEFAULT_BACKGROUND
+            rule = background or default
             parse_background(rule)
             return cls(folder, rule)
         if kind not in ("probability", "soft-label"):

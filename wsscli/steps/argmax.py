@@ -22,7 +22,7 @@ def argmax(source: Path, out: Path, *, background: str | None = None, run: Run =
     Args:
         source: A directory with scores.
         out: The directory to write.
-        background: For cam scores only: const:T or power:A; const:0.3 when left out.
+        background: For cam scores only: const:T or power:A; const:0.2 when left out.
         run: Options of every step.
 
     Returns:
@@ -33,11 +33,12 @@ def argmax(source: Path, out: Path, *, background: str | None = None, run: Run =
         WssError: the directory has no scores of classes.
     """
     from wsscli.maskdir.maskdir import open_maskdir
+    from wsscli.seeds.background import DEFAULT_BACKGROUND
     from wsscli.steps._run import Plan, inherit, per_image
     from wsscli.steps._sources import Probabilities
 
     folder = open_maskdir(source, need="scores")
-    probabilities = Probabilities.of(folder, background)
+    probabilities = Probabilities.of(folder, background, default=DEFAULT_BACKGROUND)
     manifest = folder.manifest
     assert manifest is not None  # scores are read from directories written by wss only
     plan = Plan(

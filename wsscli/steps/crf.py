@@ -59,7 +59,7 @@ def crf(
         bilateral_sxy: Instead of the preset's: spread of the colour kernel, pixels.
         bilateral_srgb: Instead of the preset's: spread of the colour kernel in colour, of 255.
         bilateral_compat: Instead of the preset's: its weight.
-        background: For cam scores only: const:T or power:A (see `wss argmax`); const:0.3 when left out.
+        background: For cam scores only: const:T or power:A (see `wss argmax`); power:8 when left out.
         label_confidence: For masks only: probability of the mask's label, 0.7 when left out; 255 is uniform.
         all_labels: Every row of the scores takes part, also labels that are the largest nowhere.
         scores: Write the marginals as well (at the photo's size: about 0.4 MB a label).
@@ -76,6 +76,7 @@ def crf(
     """
     from wsscli.maskdir.maskdir import open_maskdir
     from wsscli.refine.crf import LABEL_CONFIDENCE, PRESETS, check_confidence, check_options
+    from wsscli.seeds.background import REFINED_BACKGROUND
     from wsscli.steps._data import data_ref, dataset_for
     from wsscli.steps._run import Plan, inherit, per_image
     from wsscli.steps._sources import Probabilities, check_table, shared_ids
@@ -89,7 +90,7 @@ def crf(
             raise UsageError(
                 "--label-confidence is for masks, but scores are read here; take --read masks or leave it out"
             )
-        probabilities = Probabilities.of(folder, background)
+        probabilities = Probabilities.of(folder, background, default=REFINED_BACKGROUND)
     else:
         if background is not None:
             raise UsageError("--background is for cam scores, but masks are read here; leave it out")

@@ -45,7 +45,7 @@ def grow(
         theta_bg: Threshold of the background; inf: it does not grow.
         original_quirks: Grow as the authors' code does: strict thresholds, both of them for the background, sure
             pixels change sides.
-        background: For cam scores only: const:T or power:A (see `wss argmax`); const:0.3 when left out.
+        background: For cam scores only: const:T or power:A (see `wss argmax`); power:8 when left out.
         data: The data set, for its image-level labels; from the manifests by default.
         run: Options of every step.
 
@@ -57,6 +57,7 @@ def grow(
         WssError: sizes, ids, splits or classes do not fit.
     """
     from wsscli.maskdir.maskdir import open_maskdir
+    from wsscli.seeds.background import REFINED_BACKGROUND
     from wsscli.steps._data import data_ref
     from wsscli.steps._run import Plan, inherit, per_image
     from wsscli.steps._sources import Probabilities, check_table, shared_ids
@@ -67,7 +68,7 @@ def grow(
     folder, probable = open_maskdir(seeds, need="masks"), open_maskdir(scores, need="scores")
     _same_split(folder, probable)
     check_table(folder.classes, folder.path, probable.classes, probable.path)
-    source = Probabilities.of(probable, background)
+    source = Probabilities.of(probable, background, default=REFINED_BACKGROUND)
     dataset = _dataset(data, folder.manifest, probable.manifest)
     classes = folder.classes or probable.classes
     if dataset is not None:
