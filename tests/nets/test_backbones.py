@@ -12,7 +12,7 @@ from wsscli.nets.weights import read_tensors
 
 @pytest.mark.parametrize(
     ("name", "stride", "channels"),
-    [("tiny", 8, 24), ("lite0", 16, 1280), ("vgg16", 8, 512), ("resnet50", 8, 2048), ("timm:resnet18", 16, 512)],
+    [("tiny", 8, 32), ("lite0", 16, 1280), ("vgg16", 8, 512), ("resnet50", 8, 2048), ("timm:resnet18", 16, 512)],
 )
 def test_channels_and_default_stride(name, stride, channels):
     net = backbone(name).eval()

@@ -159,6 +159,7 @@ class _Training:
             raise WssError(
                 f"{self.directory}: the loss became {value} at iteration {iteration + 1} of {settings.iterations} "
                 f"(learning rate {settings.lr * factor:.3g}); use --overwrite and --lr below {settings.lr:g}"
+                + (", or --no-bf16" if settings.bf16 else "")
             )
         self.position = replace(
             self.position,
