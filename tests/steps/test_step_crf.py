@@ -216,7 +216,7 @@ def test_a_value_beyond_the_class_table_is_an_error(scenes, message):
                    run=Run(workers=1))  # fmt: skip
     assert text == (
         f"{scenes.out}/plain/a.png: holds the class id 5, but the class table ends at 3 (moon); "
-        "write the masks with the data set's class ids"
+        "use the data set's class ids, or name all classes with --class-names"
     )
 
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from wsscli.classes import IGNORE
 from wsscli.errors import UsageError, WssError
+from wsscli.refine.compiled import compiled
 from wsscli.refine.lattice import LANES, Lattice
 
 Engine = Literal["lattice", "pydensecrf"]
@@ -227,7 +227,7 @@ def _lattice(
     return np.ascontiguousarray(q.reshape(-1, groups * LANES)[:, :k].T).reshape(k, height, width)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _softmax(energy, near, alike, near_weight, alike_weight, k, q):  # type: ignore[no-untyped-def]
     """One mean-field update: q = softmax(-energy + messages) over the first k channels (algorithm 1)."""
     n = energy.shape[0]

@@ -12,14 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from wsscli.refine.compiled import compiled
 
 LANES = 4  # values are kept in groups of four so that the compiler emits one 128-bit operation for each group
 _BLOCK = 4  # see Lattice.of
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _slot(table, keys, key, dimensions):  # type: ignore[no-untyped-def]
     """The place of `key` in the open-addressing table: its own, or the empty one where it belongs."""
     code = np.uint64(0)
@@ -41,7 +42,7 @@ def _slot(table, keys, key, dimensions):  # type: ignore[no-untyped-def]
         place = (place + 1) & (table.size - 1)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _build(features):  # type: ignore[no-untyped-def]
     """Simplex corners and barycentric weights of every point, and each corner's two neighbours on each axis."""
     n, d = features.shape
@@ -154,7 +155,7 @@ def _build(features):  # type: ignore[no-untyped-def]
     return corners, weights, neighbours
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _apply(corners, weights, neighbours, norm, values, out, grid, spare):  # type: ignore[no-untyped-def]
     """out = norm * lattice(norm * values); values and out (N, G, 4), grid and spare (M + 1, G, 4)."""
     n, groups, _ = values.shape

@@ -69,7 +69,7 @@ def check_values(mask: NDArray[np.uint8], path: Path, classes: ClassTable) -> No
     if top >= len(classes):
         raise WssError(
             f"{path}: holds the class id {top}, but the class table ends at {len(classes) - 1} "
-            f"({classes.names[-1]}); write the masks with the data set's class ids"
+            f"({classes.names[-1]}); use the data set's class ids, or name all classes with --class-names"
         )
 
 
