@@ -60,7 +60,7 @@ class Backbone(nn.Module):
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 RGB (N,3,H,W) -> float32 as the weights expect it."""
-        return (images.float() - self._mean) / self._std
+        return images.float().sub_(self._mean).div_(self._std)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self._extract(self.body, images)

@@ -96,7 +96,8 @@ def load_model(
     config = manifest.model if output_stride is None else {**manifest.model, "output_stride": output_stride}
     model = build_model(config)
     _load_exactly(model, directory / WEIGHTS)
-    return model.to(device).eval()
+    # Convolutions take about half the time in this layout, on CPUs and on GPUs with tensor cores.
+    return model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
 
 def _load_exactly(model: nn.Module, path: Path) -> None:
