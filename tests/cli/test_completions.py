@@ -29,7 +29,9 @@ def complete(*words):
         f"COMP_WORDS=({' '.join(repr(w) for w in words)})\nCOMP_CWORD={len(words) - 1}\n_wss\n"
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, check=True, cwd="/")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, check=True, cwd="/"
+    )
     return done.stdout.split()
 
 
@@ -48,4 +50,4 @@ def test_other_shells_can_read_theirs(shell):
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
     name = "_wss" if shell == "zsh" else "wss.fish"
-    subprocess.run([shell, "--no-execute", str(STORED / name)], check=True)
+    subprocess.run([shell, "-n", str(STORED / name)], check=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wsscli.cli.app import COMMANDS, Table, load
+from wsscli.cli.parameters import choices
 
 
 class Option(NamedTuple):
@@ -46,7 +47,7 @@ def _options(command: Any) -> Iterator[Option]:
     for parameter in command.params:
         if parameter.param_type_name != "option":
             continue
-        values = tuple(str(v) for v in getattr(parameter.type, "choices", ()))
+        values = choices(parameter)
         first = (parameter.help or "").split(". ")[0].rstrip(".")
         yield Option((*parameter.opts, *parameter.secondary_opts), first, values, not parameter.is_flag)
     yield Option(("--help",), "Show this message and exit", (), False)
@@ -59,7 +60,7 @@ def bash() -> str:
         "    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words= value=",
         '    local command="${COMP_WORDS[1]-}"',
         '    case "$command" in',
-        f"        {'|'.join(c.words[0] for c in commands() if c.below)}) command=\"$command ${{COMP_WORDS[2]-}}\" ;;",
+        f'        {"|".join(c.words[0] for c in commands() if c.below)}) command="$command ${{COMP_WORDS[2]-}}" ;;',
         "    esac",
         '    case "$command" in',
     ]
@@ -83,7 +84,7 @@ def bash() -> str:
         f"        *) words='{top} --help --version' ;;",
         "    esac",
         "    if ((COMP_CWORD == 1)); then words='" + top + " --help --version'; value=; fi",
-        '    if [[ -n $words && ( -n $value || $current == -* || "$COMP_CWORD" -eq 1 || $command == *\' \' ) ]]; then',
+        "    if [[ -n $words && ( -n $value || $current == -* || \"$COMP_CWORD\" -eq 1 || $command == *' ' ) ]]; then",
         '        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")',
         "    else",
         '        mapfile -t COMPREPLY < <(compgen -f -- "$current")',
@@ -96,8 +97,8 @@ def bash() -> str:
 
 def zsh() -> str:
     """The script for zsh."""
-    lines = ["#compdef wss", "# zsh completion of wss. Made by `make docs`; copy it to a folder of your fpath.", "_wss() {"]
-    lines += ["    local -a names", "    local command=${words[2]}"]
+    lines = ["#compdef wss", "# zsh completion of wss. Made by `make docs`; copy it to a folder of your fpath."]
+    lines += ["_wss() {", "    local -a names", "    local command=${words[2]}"]
     groups = [c for c in commands() if c.below]
     lines.append("    if (( CURRENT == 2 )); then")
     lines.append("        names=(" + " ".join(_zsh_pair(n, s) for n, (_, s) in COMMANDS.items()) + ")")
@@ -145,19 +146,19 @@ def fish() -> str:
     top = " ".join(COMMANDS)
     lines.append(f"set -l top {top}")
     for name, (_, summary) in COMMANDS.items():
-        lines.append(f"complete -c wss -f -n \"not __fish_seen_subcommand_from $top\" -a {name} -d {_quoted(summary)}")
+        lines.append(f'complete -c wss -f -n "not __fish_seen_subcommand_from $top" -a {name} -d {_quoted(summary)}')
     for command in commands():
         seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in command.words)
         for name, summary in command.below:
             unseen = " ".join(n for n, _ in command.below)
             condition = f"{seen}; and not __fish_seen_subcommand_from {unseen}"
-            lines.append(f"complete -c wss -f -n \"{condition}\" -a {name} -d {_quoted(summary)}")
+            lines.append(f'complete -c wss -f -n "{condition}" -a {name} -d {_quoted(summary)}')
         for option in command.options:
             names = " ".join(f"-l {n[2:]}" if n.startswith("--") else f"-s {n[1:]}" for n in option.names)
             value = " -r" if option.takes_value else ""
             if option.values:
                 value += f" -f -a {_quoted(' '.join(option.values))}"
-            lines.append(f"complete -c wss -n \"{seen}\" {names}{value} -d {_quoted(option.help)}")
+            lines.append(f'complete -c wss -n "{seen}" {names}{value} -d {_quoted(option.help)}')
     return "\n".join(lines) + "\n"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wsscli.cli.app import COMMANDS, Table, load
+from wsscli.cli.parameters import choices, kind
 
 HEAD = """# The command line
 
@@ -46,7 +47,7 @@ def _section(words: tuple[str, ...], command: Any) -> str:
     options = [p for p in command.params if p.param_type_name == "option"]
     usage = " ".join(["wss", *words, *(_argument(a) for a in arguments), "[OPTIONS]"])
     lines = [f"## wss {' '.join(words)}", "", inspect.cleandoc(command.help or ""), "", f"    {usage}", ""]
-    lines += [f"- `{a.human_readable_name.upper()}`: {a.help}" for a in arguments]
+    lines += [f"- `{a.name.upper()}`: {a.help}" for a in arguments]
     if arguments:
         lines.append("")
     lines += ["| option | default | meaning |", "| --- | --- | --- |"]
@@ -55,7 +56,7 @@ def _section(words: tuple[str, ...], command: Any) -> str:
 
 
 def _argument(argument: Any) -> str:
-    name = argument.human_readable_name.upper()
+    name = argument.name.upper()
     name = f"{name}..." if argument.nargs == -1 else name
     return name if argument.required else f"[{name}]"
 
@@ -64,10 +65,10 @@ def _names(option: Any) -> str:
     names = ", ".join(f"`{n}`" for n in option.opts)
     if option.secondary_opts:
         names += " / " + ", ".join(f"`{n}`" for n in option.secondary_opts)
-    choices = getattr(option.type, "choices", ())
-    if choices:
-        return names + " " + " \\| ".join(str(c) for c in choices)
-    return names if option.is_flag else f"{names} {option.type.name.upper()}"
+    values = choices(option)
+    if values:
+        return names + " " + " \\| ".join(values)
+    return names if option.is_flag else f"{names} {kind(option)}"
 
 
 def _default(option: Any) -> str:
@@ -75,6 +76,8 @@ def _default(option: Any) -> str:
         return "required"
     if option.default is None or option.default is False or option.default in ("", ()):
         return ""
+    if option.default is True:
+        return "on"
     return str(option.default).replace("|", "\\|")
 
 

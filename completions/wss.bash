@@ -1,0 +1,322 @@
+# bash completion of wss. Made by `make docs`; source it, or copy it to bash_completion.d.
+_wss() {
+    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words= value=
+    local command="${COMP_WORDS[1]-}"
+    case "$command" in
+        import|export) command="$command ${COMP_WORDS[2]-}" ;;
+    esac
+    case "$command" in
+        'demo')
+            words='-o --out --keep --images --val --epochs --backbone --photos --no-photos --device --seed --workers --overwrite --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --keep) words=''; value=1 ;;
+                --images) words=''; value=1 ;;
+                --val) words=''; value=1 ;;
+                --epochs) words=''; value=1 ;;
+                --backbone) words=''; value=1 ;;
+                --device) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'train-cls')
+            words='-o --out --arch --backbone --init --output-stride --val-split --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --arch) words='cam'; value=1 ;;
+                --backbone) words=''; value=1 ;;
+                --init) words=''; value=1 ;;
+                --output-stride) words=''; value=1 ;;
+                --val-split) words=''; value=1 ;;
+                --recipe) words='modern dsrg'; value=1 ;;
+                --epochs) words=''; value=1 ;;
+                --iterations) words=''; value=1 ;;
+                --batch-size) words=''; value=1 ;;
+                --lr) words=''; value=1 ;;
+                --head-lr) words=''; value=1 ;;
+                --weight-decay) words=''; value=1 ;;
+                --schedule) words='one-cycle poly step constant'; value=1 ;;
+                --dropout) words=''; value=1 ;;
+                --freeze) words=''; value=1 ;;
+                --crop-size) words=''; value=1 ;;
+                --scale-range) words=''; value=1 ;;
+                --jitter) words=''; value=1 ;;
+                --device) words=''; value=1 ;;
+                --checkpoint-seconds) words=''; value=1 ;;
+                --log-every) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'make-seeds')
+            words='-o --out --model --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --saliency --saliency-supervision --bf16 --device --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --model) words=''; value=1 ;;
+                --method) words='cam'; value=1 ;;
+                --cam) words='cam grad-cam grad-cam++ layer-cam'; value=1 ;;
+                --class-map) words=''; value=1 ;;
+                --scales) words=''; value=1 ;;
+                --output-stride) words=''; value=1 ;;
+                --fg-rule) words='max-fraction quantile'; value=1 ;;
+                --fg-threshold) words=''; value=1 ;;
+                --bg-threshold) words=''; value=1 ;;
+                --saliency) words=''; value=1 ;;
+                --saliency-supervision) words=''; value=1 ;;
+                --device) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'saliency')
+            words='-o --out --method --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --method) words='rbd'; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'argmax')
+            words='-o --out --background --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --background) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'crf')
+            words='-o --out --read --preset --iterations --gauss-sxy --gauss-compat --bilateral-sxy --bilateral-srgb --bilateral-compat --background --label-confidence --all-labels --scores --engine --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --read) words='scores masks'; value=1 ;;
+                --preset) words='koltun deeplab'; value=1 ;;
+                --iterations) words=''; value=1 ;;
+                --gauss-sxy) words=''; value=1 ;;
+                --gauss-compat) words=''; value=1 ;;
+                --bilateral-sxy) words=''; value=1 ;;
+                --bilateral-srgb) words=''; value=1 ;;
+                --bilateral-compat) words=''; value=1 ;;
+                --background) words=''; value=1 ;;
+                --label-confidence) words=''; value=1 ;;
+                --engine) words='lattice pydensecrf'; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'grabcut')
+            words='-o --out --iterations --init --scale --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --iterations) words=''; value=1 ;;
+                --init) words='box mask'; value=1 ;;
+                --scale) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'grow')
+            words='-o --out --scores --theta-fg --theta-bg --original-quirks --background --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --scores) words=''; value=1 ;;
+                --theta-fg) words=''; value=1 ;;
+                --theta-bg) words=''; value=1 ;;
+                --background) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'train-seg')
+            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --arch) words='deeplab deeplab-largefov'; value=1 ;;
+                --loss) words='ce'; value=1 ;;
+                --backbone) words=''; value=1 ;;
+                --init) words=''; value=1 ;;
+                --output-stride) words=''; value=1 ;;
+                --hidden) words=''; value=1 ;;
+                --size) words=''; value=1 ;;
+                --recipe) words='modern dsrg'; value=1 ;;
+                --epochs) words=''; value=1 ;;
+                --iterations) words=''; value=1 ;;
+                --batch-size) words=''; value=1 ;;
+                --lr) words=''; value=1 ;;
+                --head-lr) words=''; value=1 ;;
+                --weight-decay) words=''; value=1 ;;
+                --schedule) words='one-cycle poly step constant'; value=1 ;;
+                --dropout) words=''; value=1 ;;
+                --freeze) words=''; value=1 ;;
+                --crop-size) words=''; value=1 ;;
+                --scale-range) words=''; value=1 ;;
+                --jitter) words=''; value=1 ;;
+                --device) words=''; value=1 ;;
+                --checkpoint-seconds) words=''; value=1 ;;
+                --log-every) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'predict')
+            words='-o --out --images --masks --no-masks --scores --scales --flip --crf --labels-only --size --output-stride --bf16 --no-bf16 --device --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --images) words=''; value=1 ;;
+                --scales) words=''; value=1 ;;
+                --size) words=''; value=1 ;;
+                --output-stride) words=''; value=1 ;;
+                --device) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'eval')
+            words='--truth --classes --unlabelled --missing --background --sweep --boundary --bootstrap --draws --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --fail-under --help'
+            case "$before" in
+                --truth) words=''; value=1 ;;
+                --classes) words=''; value=1 ;;
+                --unlabelled) words='miss background skip'; value=1 ;;
+                --missing) words='error background skip'; value=1 ;;
+                --background) words=''; value=1 ;;
+                --sweep) words=''; value=1 ;;
+                --draws) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+                --csv) words=''; value=1 ;;
+                --confusion) words=''; value=1 ;;
+                --fail-under) words=''; value=1 ;;
+            esac ;;
+        'show')
+            words='-o --out --compare --truth --scores --images --size --maps --alpha --boundaries --no-boundaries --title --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --compare) words=''; value=1 ;;
+                --images) words=''; value=1 ;;
+                --size) words=''; value=1 ;;
+                --maps) words=''; value=1 ;;
+                --alpha) words=''; value=1 ;;
+                --title) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'verify')
+            words='--photos --no-photos --most --workers --data --split --format --labels --class-names --help'
+            case "$before" in
+                --most) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+            esac ;;
+        'import masks')
+            words='-o --out --rgb --supervision --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --rgb) words=''; value=1 ;;
+                --supervision) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'export voc-server')
+            words='-o --out --competition --year --image-set --ids --dry-run --overwrite --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --competition) words='comp5 comp6'; value=1 ;;
+                --year) words=''; value=1 ;;
+                --image-set) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+            esac ;;
+        'methods')
+            words='--json --help'
+            case "$before" in
+            esac ;;
+        'doctor')
+            words='--json --help'
+            case "$before" in
+            esac ;;
+        'import '*) words='masks' ;;
+        'export '*) words='voc-server' ;;
+        *) words='demo train-cls make-seeds saliency argmax crf grabcut grow train-seg predict eval show verify import export methods doctor --help --version' ;;
+    esac
+    if ((COMP_CWORD == 1)); then words='demo train-cls make-seeds saliency argmax crf grabcut grow train-seg predict eval show verify import export methods doctor --help --version'; value=; fi
+    if [[ -n $words && ( -n $value || $current == -* || "$COMP_CWORD" -eq 1 || $command == *' ' ) ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+    else
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+    fi
+}
+complete -o filenames -F _wss wss
