@@ -97,7 +97,7 @@ def _argmax(probabilities: NDArray[np.float32], rows: dict[int, int]) -> tuple[N
     ids = sorted(rows)
     best = probabilities[rows[ids[0]]].astype(np.float32)
     winner = np.full(best.shape, ids[0], np.uint8)
-    for c in ids[1:]:  # row by row: an argmax over the first axis of (K, H, W) walks the memory the wrong way
+    for c in ids[1:]:  # row by row: the rows that take part need not be copied out of the others
         row = probabilities[rows[c]]
         winner[row > best] = c
         np.maximum(best, row, out=best)
