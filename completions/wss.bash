@@ -166,7 +166,7 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'train-seg')
-            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --arch) words='deeplab deeplab-largefov'; value=1 ;;
@@ -176,6 +176,7 @@ _wss() {
                 --output-stride) words=''; value=1 ;;
                 --hidden) words=''; value=1 ;;
                 --size) words=''; value=1 ;;
+                --loss-step) words=''; value=1 ;;
                 --recipe) words='modern dsrg'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;

@@ -193,6 +193,7 @@ complete -c wss -n "__fish_seen_subcommand_from train-seg" -l init -r -d 'imagen
 complete -c wss -n "__fish_seen_subcommand_from train-seg" -l output-stride -r -d 'Pixels a step of the feature map (8, 16 or 32); the backbone'\''s usual one when left out'
 complete -c wss -n "__fish_seen_subcommand_from train-seg" -l hidden -r -d 'Channels of the branches; 1024 as in the papers, fewer for the small backbones, when left out'
 complete -c wss -n "__fish_seen_subcommand_from train-seg" -l size -r -d 'Pixels of an image'\''s longer side at scale 1; the recipe'\''s when left out'
+complete -c wss -n "__fish_seen_subcommand_from train-seg" -l loss-step -r -d 'Every N-th row and column of pixels enters the loss; the recipe'\''s when left out'
 complete -c wss -n "__fish_seen_subcommand_from train-seg" -l recipe -r -f -a 'modern dsrg' -d 'A set of defaults: `modern` (AdamW, one-cycle; small sets), `dsrg` (SGD as in the DSRG paper)'
 complete -c wss -n "__fish_seen_subcommand_from train-seg" -l epochs -r -d 'Length of the training in passes over the images'
 complete -c wss -n "__fish_seen_subcommand_from train-seg" -l iterations -r -d 'Length of the training in batches, instead of --epochs'

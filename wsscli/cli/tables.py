@@ -32,6 +32,7 @@ _TRAINING = {
     "dropout": ("dropout", "--dropout"),
     "freeze": ("freeze", "--freeze"),
     "output_stride": ("output stride", "--output-stride"),
+    "loss_step": ("loss step", "--loss-step"),
     "step_every": ("step: every", ""),
     "step_factor": ("step: times", ""),
 }
