@@ -49,7 +49,7 @@ def whole(root):
     for path in root.rglob("*.png"):
         if not path.name.startswith("."):
             np.asarray(Image.open(path))
-    return [p for p in root.rglob("*.part")]
+    return list(root.rglob("*.part"))
 
 
 def test_a_full_disk(masks, small_disk):

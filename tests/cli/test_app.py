@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -58,14 +57,13 @@ def test_the_summary_in_the_list_is_a_short_form_of_the_command(name):
 
 
 def test_help_is_quick():
-    """The budget is 0.25 s on a quiet machine; the best of a few, so that a busy one does not fail it."""
+    """The budget is 0.25 s on a quiet machine; processor time, so that a busy one does not fail it."""
     times = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        subprocess.run(
-            [*WSS, "train-cls", "--help"], capture_output=True, check=True, env={**os.environ, "COLUMNS": "80"}
-        )
-        times.append(time.perf_counter() - begun)
+    for _ in range(3):
+        child = subprocess.Popen([*WSS, "train-cls", "--help"], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(child.pid, 0)
+        assert status == 0
+        times.append(usage.ru_utime + usage.ru_stime)
     assert min(times) < 0.5
 
 

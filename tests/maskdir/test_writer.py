@@ -142,7 +142,7 @@ def test_two_processes_do_not_share_a_directory(tmp_path):
 def test_ids_that_leave_the_root_are_not_written(tmp_path):
     with begin(tmp_path / "out", PLAN) as writer:
         for name in ("../evil", "/evil", "a/../../evil", ".hidden"):
-            with pytest.raises(WssError, match="evil|hidden"):
+            with pytest.raises(WssError, match=r"evil|hidden"):
                 writer.put(name, Output(mask=MASK))
     assert not list(tmp_path.rglob("*evil*"))
 

@@ -13,6 +13,7 @@ from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._train import (
     Training,
     augment_of,
+    discard_checkpoint,
     finish,
     inherited,
     init_input,
@@ -42,7 +43,7 @@ def train_cls(
     init: str = "imagenet",
     output_stride: int | None = None,
     val_split: str | None = None,
-    training: Training = Training(),  # noqa: B008 - frozen
+    training: Training = Training(),
     data: Data = Data(),
     run: Run = Run(),
 ) -> Path:
@@ -106,7 +107,7 @@ def train_cls(
     validation = _validation(dataset, data, val_split, values["crop_size"], device, run.threads, bf16=values["bf16"])
     job = open_job(plan, run, ids)
     if job is None:
-        return out
+        return discard_checkpoint(out, run)
     with job:
         samples = LabelSamples(
             ids, dataset.image, labels, len(dataset.classes) - 1, augment_of(values, model), run.seed

@@ -12,6 +12,7 @@ from wsscli.steps._run import Plan, Run, inherit, open_job
 from wsscli.steps._train import (
     Training,
     augment_of,
+    discard_checkpoint,
     finish,
     inherited,
     init_input,
@@ -47,7 +48,8 @@ def train_seg(
     output_stride: int | None = None,
     hidden: int | None = None,
     size: int | None = None,
-    training: Training = Training(),  # noqa: B008 - frozen
+    loss_step: int | None = None,
+    training: Training = Training(),
     data: Data = Data(),
     run: Run = Run(),
 ) -> Path:
@@ -66,6 +68,7 @@ def train_seg(
         output_stride: Pixels a step of the feature map (8, 16 or 32); the backbone's usual one when left out.
         hidden: Channels of the branches; 1024 as in the papers, fewer for the small backbones, when left out.
         size: Pixels of an image's longer side at scale 1; the recipe's when left out.
+        loss_step: Every N-th row and column of pixels enters the loss; the recipe's when left out.
 
     Returns:
         The model directory.
@@ -98,6 +101,9 @@ def train_seg(
         values["longer"] = size
     if values["longer"] < 32:
         raise UsageError(f"--size {size}: give 32 or more")
+    values["loss_step"] = min(values["loss_step"], values["output_stride"]) if loss_step is None else loss_step
+    if not 1 <= values["loss_step"] <= values["output_stride"]:
+        raise UsageError(f"--loss-step {loss_step}: give 1 to the output stride, {values['output_stride']}")
     model = _build(classes, arch, backbone, init, path, hidden, values, run.seed)
     plan = Plan(
         step="train-seg",
@@ -114,14 +120,16 @@ def train_seg(
         supervision=[*_ledger(masks, dataset, len(ids)), *inherited(path)],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
+    step = values["loss_step"]
 
     def objective(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        targets = targets[:, ::step, ::step]
         height, width = targets.shape[-2:]
-        return cross_entropy(upsample(logits, (height, width), model.backbone.stride), targets)
+        return cross_entropy(upsample(logits, (height, width), model.backbone.stride, step=step), targets)
 
     job = open_job(plan, run, ids)
     if job is None:
-        return out
+        return discard_checkpoint(out, run)
     with job:
         read_mask = _reader(masks, dataset, len(classes))
         samples = MaskSamples(ids, dataset.image, read_mask, augment_of(values, model), run.seed)
