@@ -14,9 +14,9 @@ def eroded(mask, d):
     """d erosions by 3 x 3, what is outside counts as not in the mask."""
     for _ in range(d):
         padded = np.pad(mask, 1)
-        mask = np.stack(
-            [padded[i : i + mask.shape[0], j : j + mask.shape[1]] for i in range(3) for j in range(3)]
-        ).all(axis=0)
+        mask = np.stack([padded[i : i + mask.shape[0], j : j + mask.shape[1]] for i in range(3) for j in range(3)]).all(
+            axis=0
+        )
     return mask
 
 
@@ -48,9 +48,7 @@ def blobs(seed, shape=(40, 52)):
 def test_literal_band():
     mask = np.zeros((5, 7), np.uint8)
     mask[:, 4:] = 2
-    expected = np.array(
-        [[1] * 7, [1, 0, 0, 1, 1, 0, 1], [1, 0, 0, 1, 1, 0, 1], [1, 0, 0, 1, 1, 0, 1], [1] * 7]
-    )
+    expected = np.array([[1] * 7, [1, 0, 0, 1, 1, 0, 1], [1, 0, 0, 1, 1, 0, 1], [1, 0, 0, 1, 1, 0, 1], [1] * 7])
     assert band(mask, 1).astype(int).tolist() == expected.tolist()
 
 

@@ -124,6 +124,22 @@ def test_equal_to_the_naive_loop(n):
     assert confusion(truth, prediction, n).tolist() == naive(truth, prediction, n).tolist()
 
 
+@pytest.mark.parametrize("n", [2, 21, 255])
+def test_long_runs_are_counted_as_short_ones_are(n):
+    # masks of long runs and of noise take different ways; both are the naive loop's
+    rng = np.random.default_rng(n)
+    values = np.append(np.arange(n), 255).astype(np.uint8)
+    truth, prediction = (np.repeat(rng.choice(values, 150), rng.integers(1, 60, 150))[:2000] for _ in range(2))
+    truth, prediction = truth.reshape(40, 50), prediction.reshape(40, 50)
+    expected = naive(truth, prediction, n)
+    assert confusion(truth, prediction, n).tolist() == expected.tolist()
+    flat = truth.ravel(), prediction.ravel()
+    ends = np.arange(2000)
+    for joint in (module._by_pixels(*flat, n), module._by_runs(*flat, n, ends)):
+        assert joint[:n, : n + 1].tolist() == expected.tolist()
+        assert joint.sum() == 2000
+
+
 @pytest.mark.parametrize("rule", ["miss", "background", "skip"])
 def test_miou_equal_to_the_naive_loop(rule):
     pairs = [random_pair(seed, 6) for seed in range(5)]
@@ -192,6 +208,7 @@ def test_images_beyond_float32_integers_stay_exact(monkeypatch):
     big = np.zeros((4100, 4100), np.uint8)  # more than 2**24 pixels in one cell
     monkeypatch.undo()
     assert confusion(big, big, 2)[0, 0] == 4100 * 4100
+    assert module._by_pixels(big.ravel(), big.ravel(), 2)[0, 0] == 4100 * 4100
 
 
 def test_an_empty_mask_counts_nothing():
@@ -207,6 +224,17 @@ def test_a_strange_prediction_is_an_error_even_where_truth_is_void():
         "out/masks/a.png: value 21 in the prediction, but the class table ends at 20 (255 = unlabelled); "
         "was it made with another class table?"
     )
+
+
+@pytest.mark.parametrize("value", [4, 100, 254])
+def test_one_strange_pixel_is_found_in_smooth_and_noisy_masks(value):
+    smooth = np.zeros((60, 60), np.uint8)
+    for truth, prediction in ((smooth, smooth.copy()), random_pair(0, 4, (60, 60))):
+        for side in (truth, prediction):
+            kept, side[30, 31] = side[30, 31], value
+            with pytest.raises(WssError, match=f": value {value} in the "):
+                confusion(truth, prediction, 4)
+            side[30, 31] = kept
 
 
 def test_a_strange_truth_is_an_error_even_where_unlabelled():

@@ -64,14 +64,10 @@ def test_ranges():
 def test_unreadable_ranges(text):
     with pytest.raises(UsageError) as error:
         parse_range(text)
-    assert str(error.value) == (
-        f"--sweep {text}: write start:stop:step (0.05:0.95:0.05) or a list (0.1,0.2,0.3)"
-    )
+    assert str(error.value) == (f"--sweep {text}: write start:stop:step (0.05:0.95:0.05) or a list (0.1,0.2,0.3)")
 
 
-@pytest.mark.parametrize(
-    ("text", "bad"), [("0:0.5:0.1", "0"), ("0.5,1", "1"), ("-0.1", "-0.1"), ("0.5,nan", "nan")]
-)
+@pytest.mark.parametrize(("text", "bad"), [("0:0.5:0.1", "0"), ("0.5,1", "1"), ("-0.1", "-0.1"), ("0.5,nan", "nan")])
 def test_thresholds_outside(text, bad):
     with pytest.raises(UsageError) as error:
         parse_range(text)
@@ -88,8 +84,6 @@ def test_bad_sizes_and_values():
     truth = np.full((2, 3), 4, np.uint8)
     with pytest.raises(WssError) as error:
         sweep_confusion(truth, winner, strength, [0.5], 2, names=("t.png", "s.npz"))
-    assert str(error.value) == (
-        "t.png: class 4, but the class table ends at 1; was it made with another class table?"
-    )
+    assert str(error.value) == ("t.png: class 4, but the class table ends at 1; was it made with another class table?")
     with pytest.raises(WssError, match=r"^s\.npz: class 4"):
         sweep_confusion(winner, truth, strength, [0.5], 2, names=("t.png", "s.npz"))

@@ -100,10 +100,7 @@ def paired_interval(
     tables = [(side, side.table()) for side in (first, second)]
 
     def difference(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        a, b = (
-            np.array([mean(row, classes) for row in iou(side.split(weights @ table))])
-            for side, table in tables
-        )
+        a, b = (np.array([mean(row, classes) for row in iou(side.split(weights @ table))]) for side, table in tables)
         out: NDArray[np.float64] = b - a
         return out
 

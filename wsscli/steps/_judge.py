@@ -124,20 +124,20 @@ class Judge:
         else:
             winner, strength = np.zeros(truth.shape, np.uint8), np.zeros(truth.shape, np.float32)
         what = str(side.folder.scores_path(name))
-        tally.matrices += sweep_confusion(
-            truth, winner, strength, list(side.thresholds), self.n, names=(where, what)
-        )
+        tally.matrices += sweep_confusion(truth, winner, strength, list(side.thresholds), self.n, names=(where, what))
 
 
 def prediction(side: Side, name: str, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], str]:
     """The predicted mask of an image and its file; all background where there is none (`--missing`)."""
     import numpy as np
 
+    from wsscli.maskdir.png import read_mask
+
     path = side.folder.scores_path(name) if side.scores else side.folder.mask_path(name)
     if name not in side.ids:
         return np.zeros(shape, np.uint8), str(path)
     if not side.scores:
-        return side.folder.mask(name), str(path)
+        return read_mask(path), str(path)
     from wsscli.seeds.background import add_background
 
     scores = side.folder.scores(name)
@@ -158,9 +158,7 @@ def choose_side(folder: MaskDir, background: str | None, thresholds: Sequence[fl
     """
     kind = folder.manifest.score_type if folder.manifest else None
     if background and thresholds:
-        raise UsageError(
-            f"--background {background} and --sweep: give one of them; a sweep tries all backgrounds"
-        )
+        raise UsageError(f"--background {background} and --sweep: give one of them; a sweep tries all backgrounds")
     option = f"--background {background}" if background else "--sweep"
     if background or thresholds:
         if not folder.has_scores or kind != "cam":
@@ -176,8 +174,6 @@ def choose_side(folder: MaskDir, background: str | None, thresholds: Sequence[fl
                 "power:A, or --sweep 0.05:0.95:0.05"
             )
         if kind == "saliency":
-            raise WssError(
-                f"{folder.path}: holds saliency, which names no classes; evaluate the seeds made of it"
-            )
+            raise WssError(f"{folder.path}: holds saliency, which names no classes; evaluate the seeds made of it")
     use_scores = bool(background or thresholds) or not folder.has_masks
     return Side(folder, frozenset(folder.ids), use_scores, background or None, tuple(thresholds))

@@ -55,7 +55,8 @@ def find_target(truth: Path | None, data: Data, folders: Sequence[MaskDir]) -> T
         where = str(dataset.root)
 
         def from_dataset(name: str) -> tuple[NDArray[np.uint8], str]:
-            return dataset.truth(name), f"the true mask of '{name}' in {where}"
+            mask = dataset.source.truth(name)  # ids beyond the class table are found while counting
+            return dataset.truth(name) if mask is None else mask, f"the true mask of '{name}' in {where}"
 
         return Target(where, dataset.split, tuple(dataset.ids), dataset.classes, from_dataset)
 
