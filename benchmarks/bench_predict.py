@@ -119,9 +119,7 @@ def main() -> None:
                     processor[name].append(time.process_time() - used)
     names = list(candidates)
     best = min(names[:2], key=lambda name: statistics.median(wall[name]))
-    print(
-        f"{len(ids)} images, {given.workers} workers, {device}, bf16 {bf16}, longer side {net.size}, medians of {given.rounds}"
-    )
+    print(f"{len(ids)} images, {given.workers} workers, {device}, bf16 {bf16}, longer side {net.size}")
     print(f"{'':22}{'images/s':>10}{'of bare':>9}{'CPU s':>8}{'bare/this':>11}")
     for name in names:
         speed = len(ids) / statistics.median(wall[name])

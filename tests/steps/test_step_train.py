@@ -89,6 +89,16 @@ def test_the_same_again_does_nothing(scenes, caplog):
     assert read_manifest(out).options["lr"] == 0.01
 
 
+def test_a_checkpoint_left_by_a_late_kill_goes_away(scenes):
+    out = cls(scenes)
+    for name in ("last.ckpt", ".last.ckpt.part"):
+        (out / name).touch()
+    cls(scenes, run=Run(dry_run=True))
+    assert (out / "last.ckpt").exists()
+    cls(scenes)
+    assert not (out / "last.ckpt").exists() and not (out / ".last.ckpt.part").exists()
+
+
 def test_options_that_change_nothing(scenes):
     expected = (cls(scenes) / "model.safetensors").read_bytes()
     other = cls(scenes, "other", training=changed(checkpoint_seconds=0.0, log_every=1), run=Run(workers=5))
@@ -202,7 +212,7 @@ def test_recipes():
     retrain = resolved(Training(recipe="dsrg"), "segmentation", backbone="vgg16")
     wanted = {
         "iterations": 20000, "batch_size": 10, "lr": 1e-3, "schedule": "poly", "crop_size": 321, "head_lr": 10.0,
-        "bias_lr": 2.0, "fast": "last",
+        "bias_lr": 2.0, "fast": "last", "loss_step": 8,
     }  # fmt: skip
     assert retrain | wanted == retrain
     given = resolved(
@@ -224,7 +234,9 @@ def test_a_segmentation_net(scenes):
     assert isinstance(model, DeepLab) and model.size == 65 and manifest.model == model.config
 
 
-@pytest.mark.parametrize("options", [{"arch": "deeplab-largefov"}, {"training": changed(scale_range="none")}])
+@pytest.mark.parametrize(
+    "options", [{"arch": "deeplab-largefov"}, {"loss_step": 1}, {"training": changed(scale_range="none")}]
+)
 def test_forms_of_segmentation_nets(scenes, options):
     assert read_manifest(seg(scenes, scenes.masks("loose"), **options)).complete
 
@@ -306,6 +318,7 @@ def test_another_class_table(scenes, message):
 def test_options_of_segmentation_out_of_range(scenes, message):
     source = scenes.masks("loose")
     assert message(UsageError, seg, scenes, source, size=8) == "--size 8: give 32 or more"
+    assert message(UsageError, seg, scenes, source, loss_step=9) == ("--loss-step 9: give 1 to the output stride, 8")
     assert message(UsageError, seg, scenes, source, hidden=0) == "--hidden 0: give 1 or more"
     assert message(UsageError, seg, scenes, source, training=changed(scale_range="1,9")) == (
         "--scale-range 1,9: give 0 < least <= largest <= 8"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wsscli.maskdir.manifest import Input
     from wsscli.nets.classifier import CamNet
     from wsscli.nets.segmenter import DeepLab
-    from wsscli.steps._run import Job
+    from wsscli.steps._run import Job, Run
     from wsscli.train.samples import Augment
     from wsscli.train.settings import Settings
 
@@ -253,11 +253,20 @@ def watcher(directory: Path, *, tensorboard: bool) -> Callable[[dict[str, Any]],
 
 def finish(job: Job, model: CamNet | DeepLab) -> Path:
     """Complete the model directory; the checkpoint has served."""
-    from wsscli.train.checkpoint import NAME
+    from wsscli.train.checkpoint import remove_checkpoint
 
     path = job.close(files=["model.safetensors"], model=model.config)
-    (path / NAME).unlink(missing_ok=True)
+    remove_checkpoint(path)
     return path
+
+
+def discard_checkpoint(out: Path, run: Run) -> Path:
+    """Take away what a training that was killed at its very last moment left; the directory is complete."""
+    from wsscli.train.checkpoint import remove_checkpoint
+
+    if not run.dry_run:
+        remove_checkpoint(out)
+    return out
 
 
 def inherited(path: Path | None) -> list[str]:

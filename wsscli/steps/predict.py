@@ -70,7 +70,6 @@ def predict(
     from wsscli.maskdir.manifest import Input
     from wsscli.nets.device import native_bf16, pick_device
     from wsscli.nets.store import load_model, model_manifest
-    from wsscli.seeds.multiscale import check_scales
 
     if not masks and not scores:
         raise UsageError("--no-masks without --scores: nothing to write; add --scores")
@@ -78,7 +77,8 @@ def predict(
         raise UsageError("--crf refines masks; leave --no-masks out")
     if size is not None and size < 32:
         raise UsageError(f"--size {size}: give 32 or more")
-    check_scales(scales)
+    if not scales or min(scales) < 0.25 or max(scales) > 4:
+        raise UsageError(f"--scales {','.join(f'{scale:g}' for scale in scales)}: give one or more from 0.25 to 4")
     manifest = model_manifest(model, arch="segmentation")
     dataset = _dataset(images, data, manifest)
     ids = run.select(dataset.ids)
@@ -189,8 +189,9 @@ def probabilities(
     height, width = image.shape[:2]
     kept = torch.arange(len(net.classes)) if classes is None else torch.tensor(classes)
     factor = net.size / max(height, width)
-    if factor < 0.25:  # a large photo: no need to scale it down once for each of --scales
-        image = resize(image, max(1, round(height * factor * 4)), max(1, round(width * factor * 4)))
+    nearer = min(max(factor, 0.25), 2.0)
+    if nearer != factor:  # a very large photo, or a tiny one: brought near the net's size once, not for every scale
+        image = resize(image, max(1, round(height * factor / nearer)), max(1, round(width * factor / nearer)))
         factor = net.size / max(image.shape[:2])
 
     def maps_of(pixels: torch.Tensor) -> torch.Tensor:

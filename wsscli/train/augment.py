@@ -69,7 +69,8 @@ def scaled_crop(
         fill: RGB behind the border.
     """
     h, w = mask.shape
-    factor = longer / max(h, w) * rng.uniform(*scale)
+    # Uniform in the logarithm: as many images are halved as are doubled.
+    factor = longer / max(h, w) * float(np.exp(rng.uniform(*np.log(scale))))
     height, width = max(1, round(h * factor)), max(1, round(w * factor))
     image, mask = resize(image, height, width), resize_mask(mask, height, width)
     # The window slides so that it holds as much of the image as it can.

@@ -63,3 +63,9 @@ def load_checkpoint(directory: Path, model: nn.Module, optimizer: torch.optim.Op
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WssError(f"{path}: the checkpoint cannot be read ({reason}); start again with --overwrite") from error
+
+
+def remove_checkpoint(directory: Path) -> None:
+    """Take the checkpoint away, and what a kill left of writing one."""
+    for name in (NAME, f".{NAME}.part"):
+        (directory / name).unlink(missing_ok=True)
