@@ -4,7 +4,7 @@
 
 Steps are `wss` commands, so an interrupted run goes on where it stopped. Each scored result is a row of
 benchmarks/results.csv, written as it ends and skipped when it is there. Nothing is tuned here: all options are
-defaults. Pseudo masks and seeds are judged on train, networks on val.
+defaults, but that the segmentation nets start from the classifier and predict at two sizes and mirrored. Pseudo masks and seeds are judged on train, networks on val.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ FIELDS = [
     "run", "seed", "split", "images", "miou", "foreground_precision", "foreground_recall", "foreground_coverage",
     "background_precision", "coverage", "ledger", "step_seconds", "date", "command",
 ]  # fmt: skip
+TEST = "--scales 0.75,1 --flip"
 RESULTS = Path(__file__).with_name("results.csv")
 
 
@@ -109,26 +110,23 @@ def main() -> None:
     chain.score("CAM masks", "cam", "train")
     chain.step("crf", f"crf {chain.out}/seeds")
     chain.score("CAM + CRF masks", "crf", "train")
-    chain.step("grabcut", f"grabcut {chain.out}/cam")
-    chain.score("CAM + GrabCut masks", "grabcut", "train")
-    chain.step("seg", f"train-seg {chain.out}/crf")
-    chain.step("val", f"predict {chain.out}/seg --split val")
+    net = f"--init {chain.out}/cls"  # goes on from the classifier's weights
+    chain.step("seg", f"train-seg {chain.out}/crf {net}")
+    chain.step("val", f"predict {chain.out}/seg --split val {TEST}")
     chain.score("net on CRF masks", "val", "val")
-    chain.step("val-crf", f"predict {chain.out}/seg --split val --crf")
-    chain.score("net on CRF masks, CRF", "val-crf", "val")
-    chain.step("probs", f"predict {chain.out}/seg --split train --scores")
-    chain.score("net on CRF masks, on train", "probs", "train")
-    chain.step("grown", f"grow {chain.out}/seeds --scores {chain.out}/probs")
-    chain.score("seeds grown into the net's scores", "grown", "train")
-    # the upper figure: same net, schedule and images, on the true masks
+    # the upper figure: same net, start, schedule and images, on the true masks
     truth = f"import masks {given.data}/SegmentationClass {data} --split train"
     images = len((given.data / "ImageSets/Segmentation/train.txt").read_text().split())
     chain.step("truth", f"{truth} --supervision masks:{images}")
-    chain.step("full", f"train-seg {chain.out}/truth")
-    chain.step("full-val", f"predict {chain.out}/full --split val")
+    chain.step("full", f"train-seg {chain.out}/truth {net}")
+    chain.step("full-val", f"predict {chain.out}/full --split val {TEST}")
     chain.score("net on true masks", "full-val", "val")
-    chain.step("full-val-crf", f"predict {chain.out}/full --split val --crf")
-    chain.score("net on true masks, CRF", "full-val-crf", "val")
+    chain.step("probs", f"predict {chain.out}/seg --split train --scores")
+    chain.score("net on CRF masks, on its train photos", "probs", "train")
+    chain.step("grown", f"grow {chain.out}/seeds --scores {chain.out}/probs")
+    chain.score("seeds grown into the net's scores", "grown", "train")
+    chain.step("grabcut", f"grabcut {chain.out}/cam")
+    chain.score("CAM + GrabCut masks", "grabcut", "train")
     print(f"seconds: {chain.times}, together {sum(chain.times.values()):.0f}", file=sys.stderr)
 
 

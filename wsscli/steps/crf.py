@@ -59,7 +59,7 @@ def crf(
         bilateral_sxy: Instead of the preset's: spread of the colour kernel, pixels.
         bilateral_srgb: Instead of the preset's: spread of the colour kernel in colour, of 255.
         bilateral_compat: Instead of the preset's: its weight.
-        background: For cam scores only: const:T or power:A (see `wss argmax`); power:8 when left out.
+        background: For cam scores only: const:T or power:A (see `wss argmax`); power:7 when left out.
         label_confidence: For masks only: probability of the mask's label, 0.7 when left out; 255 is uniform.
         all_labels: Every row of the scores takes part, also labels that are the largest nowhere.
         scores: Write the marginals as well (at the photo's size: about 0.4 MB a label).

@@ -45,7 +45,7 @@ def grow(
         theta_bg: Threshold of the background; inf: it does not grow.
         original_quirks: Grow as the authors' code does: strict thresholds, both of them for the background, sure
             pixels change sides.
-        background: For cam scores only: const:T or power:A (see `wss argmax`); power:8 when left out.
+        background: For cam scores only: const:T or power:A (see `wss argmax`); power:7 when left out.
         data: The data set, for its image-level labels; from the manifests by default.
         run: Options of every step.
 
