@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +37,8 @@ def test_the_chain_runs_and_the_page_shows_it(tmp_path, capsys):
     assert "wss make-seeds --model cls -o seeds" in text
     for name in ("cls", "seeds", "cam", "crf", "grabcut", "seg", "train", "grown", "val"):
         assert list(problems(keep / name)) == []
+    pictures = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "make_pictures.py"))
+    assert pictures["chain"](keep, ["train_0000", "train_0001"]).shape[1] == 8 * 224 + 9 * 8
     # the same command again only writes the page anew
     before = {path: path.stat().st_mtime_ns for path in keep.rglob("wss.json")}
     demo(keep=keep, out=tmp_path / "again.html", photos=False, **SMALL)
@@ -82,12 +86,15 @@ def test_what_a_log_says(tmp_path):
     assert losses(tmp_path) == []
     rows = [
         {"event": "iterations", "iteration": 5, "loss": 0.5},
+        {"event": "epoch", "iteration": 6, "loss": 0.7},
         {"event": "end", "seconds": 3.5},
         {"event": "end", "seconds": 1.25},
     ]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert took(tmp_path) == 1.25
     assert losses(tmp_path) == [(5.0, 0.5)]
+    (tmp_path / "log.jsonl").write_text(json.dumps(rows[1]) + "\n\n")
+    assert losses(tmp_path) == [(6.0, 0.7)]
     (tmp_path / "log.jsonl").write_text("")
     assert math.isnan(took(tmp_path))
 

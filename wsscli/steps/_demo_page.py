@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SIGNATURE = "wsscli demo"
 PICTURE = 256  # longer side of a tile, pixels
-_BARS = {2: "#0ba57b", 3: "#2b8ccb", 4: "#d9641a"}
-_HEAD = ["step", "what it does", "precision", "recall", "IoU", "labelled", "seconds"]
+_BARS = {1: "#0ba57b", 2: "#2b8ccb", 3: "#d9641a"}
+_HEAD = ["step", "precision", "recall", "IoU", "labelled", "seconds", "what it is"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Story:
     seed: int = 0
 
 
-def write_page(story: Story, out: Path, *, rows: int = 10) -> None:
+def write_page(story: Story, out: Path, *, rows: int = 9) -> None:
     """Write the page.
 
     Args:
@@ -113,7 +113,7 @@ def _numbers(story: Story) -> html.Html:
     from wsscli.report.curve import line_plot
 
     rows: list[list[html.Cell]] = [
-        [s.step, s.what, s.precision, s.recall, s.iou, s.coverage, _whole(s.seconds)] for s in story.scores
+        [s.step, s.precision, s.recall, s.iou, s.coverage, _whole(s.seconds), s.what] for s in story.scores
     ]
     table = html.table(
         _HEAD, rows, bars=_BARS,
@@ -140,12 +140,14 @@ def _whole(seconds: float) -> int | None:
 
 
 def losses(model: Path) -> list[tuple[float, float]]:
-    """(iteration, loss) of a training's `log.jsonl`; empty when it has none."""
+    """(iteration, loss) of a training's `log.jsonl`: its rows by iteration, else by epoch; empty without any."""
     path = model / "log.jsonl"
     if not path.exists():
         return []
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [(float(r["iteration"]), float(r["loss"])) for r in rows if "iteration" in r and "loss" in r]
+    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    found = [entry for entry in entries if "iteration" in entry and "loss" in entry]
+    finest = [entry for entry in found if entry.get("event") == "iterations"] or found
+    return [(float(entry["iteration"]), float(entry["loss"])) for entry in finest]
 
 
 def spread(names: Sequence[str], count: int) -> list[str]:
@@ -213,8 +215,8 @@ def _photo_pictures(story: Story) -> html.Html:
     return html.section(
         "Real photos, no training",
         html.text(
-            "scikit-image's sample photos. Heatmaps come from an ImageNet classifier that pip installed "
-            "(make-seeds --model imagenet): no label and no training but ImageNet's."
+            "scikit-image's sample photos. The heatmaps are those of an ImageNet classifier that came with the package "
+            "(wss make-seeds --model imagenet): nothing was trained for them."
         ),
         *strips,
     )

@@ -25,6 +25,9 @@ log = logging.getLogger("wsscli")
 
 PAGE = "report.html"
 NOTE = "demo.json"
+# The things of the generated set are small beside a heatmap, so the background must be stronger than usual. Chosen on
+# the set of seed 1: the numbers of the default seed 0 are not tuned on what they are judged by.
+BACKGROUND = "const:0.4"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def demo(
     keep: Path | None = None,
     images: int = 96,
     val: int = 20,
-    epochs: float = 5,
+    epochs: float = 6,
     backbone: str = "lite0",
     photos: bool = True,
     device: str = "auto",
@@ -136,8 +139,8 @@ class _Chain:
                 at["cls"], backbone=backbone, init=self._init, val_split="none", training=small, data=train, run=run
             )),
             ("seeds", lambda: make_seeds(at["seeds"], model=at["cls"], device=device, run=run)),
-            ("cam", lambda: argmax(at["seeds"], at["cam"], run=run)),
-            ("crf", lambda: crf(at["seeds"], at["crf"], run=run)),
+            ("cam", lambda: argmax(at["seeds"], at["cam"], background=BACKGROUND, run=run)),
+            ("crf", lambda: crf(at["seeds"], at["crf"], background=BACKGROUND, run=run)),
             ("grabcut", lambda: grabcut(at["crf"], at["grabcut"], run=run)),
             ("seg", lambda: train_seg(
                 at["grabcut"], at["seg"], backbone=backbone, init=self._init, training=training, run=run
@@ -258,8 +261,8 @@ def took(folder: Path) -> float:
 _COMMANDS = {
     "cls": "wss train-cls --data data --split train --val-split none --crop-size 193 --epochs {epochs} -o cls",
     "seeds": "wss make-seeds --model cls -o seeds",
-    "cam": "wss argmax seeds -o cam",
-    "crf": "wss crf seeds -o crf",
+    "cam": f"wss argmax seeds --background {BACKGROUND} -o cam",
+    "crf": f"wss crf seeds --background {BACKGROUND} -o crf",
     "grabcut": "wss grabcut crf -o grabcut",
     "seg": "wss train-seg grabcut --epochs {epochs} -o seg",
     "train": "wss predict seg --data data --split train --scores --crf -o train",
@@ -273,7 +276,7 @@ _SCORING = (
 )
 # directory -> (name of its row, what it is)
 _ROWS = {
-    "cam": ("heatmaps", "classifier's heatmaps, thresholded at 0.3 of their maximum"),
+    "cam": ("heatmaps", "classifier's heatmaps, thresholded at 0.4 of their maximum"),
     "seeds": ("seeds", "the surest pixels of the heatmaps; background from saliency"),
     "crf": ("CRF", "heatmaps pulled to the image's edges by a fully connected CRF"),
     "grabcut": ("GrabCut", "the CRF's masks, each class cut out anew"),
