@@ -230,10 +230,13 @@ def _stretch(values: Float) -> Float:
 
 
 def _within_two_steps(neighbours: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    steps = neighbours.astype(np.float32)
-    near = (steps @ steps + steps) > 0
+    from scipy.sparse import csr_matrix
+
+    # Sparse: a dense product would wake all of BLAS's threads, which then spin in every worker.
+    steps = csr_matrix(neighbours, dtype=np.int32)
+    near = np.asarray((steps @ steps + steps).toarray() > 0)
     np.fill_diagonal(near, False)
-    return np.asarray(near)
+    return near
 
 
 def _distances(points: Float) -> Float:
