@@ -149,6 +149,8 @@ def test_loss_that_is_not_a_number(tmp_path):
         "use --overwrite and --lr below 0.003"
     )
     assert not (tmp_path / "model.safetensors").exists() and not (tmp_path / NAME).exists()
+    with pytest.raises(WssError, match=r"use --overwrite and --lr below 0\.003, or --no-bf16"):
+        fit(net(), Samples(), broken, settings(bf16=True), tmp_path, device=CPU)
 
 
 def test_bf16_and_contiguous_memory(tmp_path):
