@@ -73,9 +73,8 @@ def dataset_for(data: Data, manifest: Manifest | None = None, *, other_split: bo
         and not other_split
     ):
         names = manifest.classes.foreground
-    return open_dataset(
-        path, split=split, format=data.format or (known.format if known else None), labels=labels, class_names=names
-    )
+    layout = data.format or (known.format if known and same_place else None)  # elsewhere it is found by looking
+    return open_dataset(path, split=split, format=layout, labels=labels, class_names=names)
 
 
 def data_ref(dataset: Dataset) -> DataRef:
