@@ -97,6 +97,11 @@ def test_values_arrive_with_their_types():
     )  # fmt: skip
 
 
+def test_options_of_several_values_may_be_repeated():
+    words = ["a", "-o", "c", "--needed", "1", "--scales", "1,1.5", "--scales", "2"]
+    assert eval(run(*words).stdout.replace("PosixPath", "Path"))[4] == (1.0, 1.5, 2.0)
+
+
 def test_defaults_arrive_untouched():
     result = run("a", "-o", "c", "--needed", "1")
     assert eval(result.stdout.replace("PosixPath", "Path"))[3:] == ("fast", (0.5, 1.0), None, True, False, Group())

@@ -88,7 +88,8 @@ class _Expanded:
         self.parameters: list[inspect.Parameter] = []
         self.groups: dict[str, type] = {}  # parameter of the function -> its dataclass
         self.owner: dict[str, str] = {}  # field -> the parameter whose dataclass has it
-        self.lists: dict[str, type] = {}  # comma-separated options -> type of the elements
+        self.lists: dict[str, type] = {}  # options of several values -> type of the elements
+        self.lacking: dict[str, Any] = {}  # what they are when they are not given
         self.inputs: set[str] = set()
 
     def collect(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -111,14 +112,15 @@ class _Expanded:
                 return [read_stdin_path() if str(v) == "-" else v for v in value]
             if str(value) == "-":
                 return read_stdin_path()
-        if name in self.lists and isinstance(value, str):
-            return _split(value, self.lists[name], name)
+        if name in self.lists:
+            found = [part for text in value or () for part in _split(text, self.lists[name], name)]
+            return tuple(found) if found else self.lacking[name]
         return value
 
 
-def _split(text: str, kind: type, name: str) -> tuple[Any, ...]:
+def _split(text: str, kind: type, name: str) -> list[Any]:
     try:
-        return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+        return [kind(part.strip()) for part in text.split(",") if part.strip()]
     except ValueError as error:
         raise UsageError(
             f"--{name.replace('_', '-')} {text}: give {kind.__name__} values separated by commas"
@@ -155,9 +157,12 @@ def _add(
     element = _element(kind)
     if element is not None and not positional:
         out.lists[name] = element
-        kind = str
-        if isinstance(default, (tuple, list)):
-            default = ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in default)
+        kind = list[str]  # may be repeated, and each time hold several values between commas
+        out.lacking[name] = default
+        if default is not empty:
+            joined = ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in default or ())
+            default = [joined] if joined else None
+        optional = default is None
     if positional and kind in (Path, list[Path]):
         out.inputs.add(name)
     if optional:
@@ -171,7 +176,10 @@ def _add(
         if kind is bool or (optional and _plain_kind(kind)[0] is bool):
             flags = [f"--{flag}/--no-{flag}"] if default is not False else [f"--{flag}"]
         shown = default is not None and default is not False and default not in ("", empty)  # 0 is a default to show
-        info = typer.Option(*flags, help=text, envvar=ENVIRONMENT.get(name), show_default=shown, rich_help_panel=panel)
+        info = typer.Option(
+            *flags, help=text, envvar=ENVIRONMENT.get(name), show_default=shown, rich_help_panel=panel,
+            metavar="A,B,..." if element is not None else None,
+        )  # fmt: skip
     annotation = Annotated[kind, info]
     out.parameters.append(
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -18,7 +18,9 @@ def choices(parameter: Any) -> tuple[str, ...]:
 
 
 def kind(parameter: Any) -> str:
-    """TEXT, PATH, INT or FLOAT."""
+    """TEXT, PATH, INT or FLOAT; `A,B,...` for several values."""
     descriptor = getattr(parameter, "type_descriptor", None)
+    if getattr(parameter, "multiple", False):
+        return "A,B,..."
     name = parameter.type.name if descriptor is None else getattr(descriptor.annotation, "__name__", "text")
     return _KINDS.get(name.lower(), name.upper())

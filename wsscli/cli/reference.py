@@ -78,7 +78,8 @@ def _default(option: Any) -> str:
         return ""
     if option.default is True:
         return "on"
-    return str(option.default).replace("|", "\\|")
+    value = ",".join(option.default) if option.multiple else str(option.default)
+    return value.replace("|", "\\|")
 
 
 def _meaning(option: Any) -> str:
