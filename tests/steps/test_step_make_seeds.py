@@ -91,12 +91,16 @@ def test_bytes_do_not_depend_on_workers_and_stored_saliency_is_as_good_as_comput
 
 def test_grad_cam_gives_nearly_the_seeds_of_cam_and_the_other_forms_run(scenes):
     source = model(scenes)
-    forms = {form: seeds(scenes, source, form, cam=form) for form in ("cam", "grad-cam", "grad-cam++", "layer-cam")}
+    forms = {
+        form: seeds(scenes, source, form, cam=form, scales=(1.0,), flip=False)
+        for form in ("cam", "grad-cam", "grad-cam++", "layer-cam")
+    }
     assert {read_manifest(out).options["cam"] for out in forms.values()} == set(forms)
     for name in scenes.ids:
-        # Grad-CAM is rectified at each size, CAM after the sum: they differ where the sizes disagree.
+        # Grad-CAM is rectified before it is brought to the grid, CAM behind it: they differ at the rims.
         plain = open_maskdir(forms["cam"]).mask(name)
-        assert (plain == open_maskdir(forms["grad-cam"]).mask(name)).mean() > 0.8
+        same = float((plain == open_maskdir(forms["grad-cam"]).mask(name)).mean())
+        assert same > 0.85
 
 
 def test_defaults_come_from_the_models_recipe_and_options_override_them(scenes):
