@@ -44,6 +44,23 @@ def test_a_slope_comes_back_in_its_place(scales: tuple[float, ...]) -> None:
     np.testing.assert_allclose(full[inner], image[..., 0][inner], atol=1.2)
 
 
+def patches(stride: int):
+    """A net that cuts the image into patches, as ConvNeXt does: their means; a pixel left over is not seen."""
+
+    def maps_of(images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(images[:, :1].float(), stride)
+
+    return maps_of
+
+
+def test_a_net_of_patches_has_its_samples_within_the_image() -> None:
+    image = gradient(64, 96)
+    found = multiscale(patches(8), image, scales=(1.0, 2.0), flip=True, stride=8)[0] / 4
+    full = cv2.resize(found, (96, 64), interpolation=cv2.INTER_LINEAR)
+    inner = (slice(8, -8), slice(8, -8))
+    np.testing.assert_allclose(full[inner], image[..., 0][inner], atol=2)  # 5 off with samples on the border
+
+
 def test_the_mirror_image_gives_the_mirrored_maps() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (40, 56, 3), dtype=np.uint8)

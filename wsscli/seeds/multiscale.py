@@ -76,14 +76,15 @@ def multiscale(
     grid = grid_size(size, max(scales), stride)
     total: torch.Tensor | None = None
     for scale in sorted(set(scales), reverse=True):
-        seen = _resize(image, input_size(size, scale, stride))
+        seen_size = input_size(size, scale, stride)
+        seen = _resize(image, seen_size)
         batch = torch.from_numpy(seen).permute(2, 0, 1)[None]  # (1, 3, h, w)
         if flip:
             batch = torch.cat([batch, batch.flip(3)])
         maps = maps_of(batch.to(device)).float()
         if flip:
             maps = maps[:1] + maps[1:].flip(3)
-        placed = _place(maps, size, grid)
+        placed = _place(maps, size, grid, seen_size, stride)
         total = placed if total is None else total + placed
     assert total is not None
     return np.asarray(total[0].relu().cpu().numpy(), dtype=np.float32)
@@ -107,16 +108,28 @@ def _resize(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[
     return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=method), dtype=np.uint8)
 
 
-def _place(maps: torch.Tensor, size: tuple[int, int], grid: tuple[int, int]) -> torch.Tensor:
-    """Bilinear values of maps whose corners lie on the image's corner pixels, at the centres of a grid's cells."""
-    rows, columns = (_centres(n, cells).to(maps) for n, cells in zip(size, grid, strict=True))
+def _place(
+    maps: torch.Tensor, size: tuple[int, int], grid: tuple[int, int], seen: tuple[int, int], stride: int
+) -> torch.Tensor:
+    """Bilinear values of a net's maps at the centres of the cells of a grid over the image."""
+    rows, columns = (_centres(*sides, stride).to(maps) for sides in zip(size, grid, seen, maps.shape[-2:], strict=True))
     points = torch.stack(torch.meshgrid(rows, columns, indexing="ij")[::-1], -1)  # (h, w, 2), x first
     return F.grid_sample(maps, points[None], mode="bilinear", padding_mode="border", align_corners=True)
 
 
-def _centres(pixels: int, cells: int) -> torch.Tensor:
-    """Centres of the cells that divide a side of pixels, -1 on its first pixel and 1 on its last."""
-    if pixels == 1:
-        return torch.zeros(cells)
-    centres = (torch.arange(cells, dtype=torch.float64) + 0.5) * pixels / cells - 0.5
-    return centres / (pixels - 1) * 2 - 1
+def _centres(pixels: int, cells: int, seen: int, samples: int, stride: int) -> torch.Tensor:
+    """Centres of the cells that divide a side of the image, -1 on the first sample of the map and 1 on the last.
+
+    Args:
+        pixels: length of the side.
+        cells: of the grid.
+        seen: length at which the net saw the side.
+        samples: of the net's map along it. Where they lie a stride apart from border to border, the first is on the
+            image's first pixel and the last on its last. Nets that cut the image into patches (ConvNeXt) have one
+            fewer: there each sample is the centre of its share of the side.
+        stride: of the net.
+    """
+    order = torch.arange(cells, dtype=torch.float64) + 0.5
+    if (samples - 1) * stride == seen - 1:
+        return torch.zeros(cells) if pixels == 1 else (order * pixels / cells - 0.5) / (pixels - 1) * 2 - 1
+    return torch.zeros(cells) if samples == 1 else (order * samples / cells - 0.5) / (samples - 1) * 2 - 1
