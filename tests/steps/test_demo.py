@@ -38,7 +38,7 @@ def test_the_chain_runs_and_the_page_shows_it(tmp_path, capsys):
     for name in ("cls", "seeds", "cam", "crf", "grabcut", "seg", "train", "grown", "val"):
         assert list(problems(keep / name)) == []
     pictures = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "make_pictures.py"))
-    assert pictures["chain"](keep, ["train_0000", "train_0001"]).shape[1] == 8 * 224 + 9 * 8
+    assert pictures["chain"](keep, ["train_0000", "train_0001"]).shape[1] == 4 * 224 + 5 * 8
     # the same command again only writes the page anew
     before = {path: path.stat().st_mtime_ns for path in keep.rglob("wss.json")}
     demo(keep=keep, out=tmp_path / "again.html", photos=False, **SMALL)

@@ -99,7 +99,9 @@ def write_page(story: Story, out: Path, *, rows: int = 9) -> None:
     parts.append(
         html.section(
             "The same from the shell",
-            html.text("`wss demo --keep DIR` leaves every directory of the chain in DIR; these lines repeat it there."),
+            html.text(
+                "wss demo --keep DIR leaves every directory of the chain in DIR; what is complete is not made again."
+            ),
             html.code(story.commands),
         )
     )

@@ -163,8 +163,9 @@ class _Chain:
             at["val"], logs={"train-cls": at["cls"], "train-seg": at["seg"]}, seed=run.seed,
         )  # fmt: skip
         self._score(story, at)
-        lines = ["cd DIR", *(_COMMANDS[name].format(epochs=f"{self.epochs:g}") for name, _ in steps), *_SCORING]
-        story.commands = "\n".join(lines)
+        seeded = f" --seed {run.seed}" if run.seed else ""
+        lines = [_COMMANDS[name].format(epochs=f"{self.epochs:g}") + seeded for name, _ in steps]
+        story.commands = "\n".join(["cd DIR", *lines, *_SCORING])
         return story
 
     @property
@@ -203,7 +204,7 @@ class _Chain:
             self.root / "photos-seeds", model=Path("imagenet"), class_map=class_map, device=self.device,
             data=Data(folder), run=self.run,
         )  # fmt: skip
-        refined = crf(seeds, self.root / "photos-crf", run=self.run)
+        refined = crf(seeds, self.root / "photos-crf", background=BACKGROUND, run=self.run)
         return _photo_rows(open_dataset(folder), seeds, refined)
 
 
