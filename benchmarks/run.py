@@ -24,6 +24,7 @@ HEAD = """# Results
 Made by `python benchmarks/run.py`; each table names its command. Times are medians on a shared 2-core machine without a
 GPU: trust ratios, not seconds. Quality figures come from `results.csv`, a row a run, written as it ends.
 """
+OPTIONS = {"predict": ["--images", "60", "--rounds", "3"], "seeds": ["--images", "24"]}  # minutes, not half an hour
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "numba", "Pillow", "scikit-image")
 
 
@@ -49,15 +50,16 @@ def sections() -> dict[str, str]:
 
 def run(script: Path) -> str:
     """A benchmark's table under its command."""
+    options = OPTIONS.get(script.stem.removeprefix("bench_"), [])
     done = subprocess.run(
-        [sys.executable, str(script)],
+        [sys.executable, str(script), *options],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
     )
     if done.returncode:
         raise SystemExit(f"{script.name} failed")
-    return f"`python benchmarks/{script.name}`, {machine()}\n\n{done.stdout.strip()}"
+    return f"`{' '.join(['python', f'benchmarks/{script.name}', *options])}`, {machine()}\n\n{done.stdout.strip()}"
 
 
 def quality() -> str:
