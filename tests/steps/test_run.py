@@ -83,11 +83,30 @@ def test_keep_going_lists_failures(tmp_path):
             raise WssError("photos/i03.jpg: truncated")
         return work(name)
 
-    with pytest.raises(PartialError, match=r"1 of 12 images failed and are listed as dropped in its wss\.json"):
+    told = r"1 of 12 images failed and are listed as dropped in its wss\.json; --overwrite makes all of it again$"
+    with pytest.raises(PartialError, match=told):
         per_image(plan(tmp_path), Run(keep_going=True), IDS, sometimes)
     manifest = read_manifest(tmp_path)
     assert manifest.complete and manifest.dropped == ({"id": "i03", "reason": "failed: photos/i03.jpg: truncated"},)
     assert len(open_maskdir(tmp_path).ids) == 11
+    with pytest.raises(PartialError, match=told):  # nothing to do, but not a success either
+        per_image(plan(tmp_path), Run(), IDS, sometimes)
+    assert per_image(plan(tmp_path), Run(dry_run=True), IDS, sometimes) == tmp_path
+
+
+def test_failures_before_a_kill_count_too(tmp_path):
+    def stopped(name):
+        if name == "i00":
+            raise WssError("photos/i00.jpg: truncated")
+        if name == "i05":
+            raise KeyboardInterrupt
+        return work(name)
+
+    with pytest.raises(KeyboardInterrupt):
+        per_image(plan(tmp_path), Run(keep_going=True, workers=1), IDS, stopped)
+    assert read_manifest(tmp_path).complete is False
+    with pytest.raises(PartialError, match="1 of 12 images failed"):
+        per_image(plan(tmp_path), Run(keep_going=True, workers=1), IDS, work)
 
 
 def test_other_errors_are_not_swallowed(tmp_path):
@@ -121,6 +140,14 @@ def test_selection(tmp_path):
     with pytest.raises(UsageError, match="--workers -1: give 0"):
         _ = Run(workers=-1).threads
     assert Run().threads == len(os.sched_getaffinity(0))
+
+
+def test_cores_where_there_is_no_affinity(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: 10)
+    assert Run().threads == 10
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert Run().threads == 1
 
 
 def test_the_ledger_is_a_union():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wsscli.maskdir.writer import Output, Record, Writer
 
 log = logging.getLogger("wsscli")
+_FAILED = "failed: "  # how the reason of an image begins that `--keep-going` passed over
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Run:
         """The number of workers meant."""
         if self.workers < 0:
             raise UsageError(f"--workers {self.workers}: give 0 (one a core) or more")
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or cores()
 
     def select(self, ids: Iterable[str]) -> list[str]:
         """The ids this run is about, sorted.
@@ -205,23 +206,31 @@ def per_image(
         The output directory.
 
     Raises:
-        PartialError: under `keep_going`, when some images failed; the directory is complete without them.
+        PartialError: some images failed, now or in the `keep_going` run that wrote the directory; it is complete
+            without them.
         WssError: the first failure otherwise.
     """
+    from wsscli.maskdir.manifest import read_manifest
+
     job = open_job(plan, run, ids)
-    if job is None:
+    if job is not None:
+        with job:
+            _fill(job, run, work, backend, plan.step)
+            job.close()
+    elif run.dry_run:
         return plan.out
-    with job:
-        failed = _fill(job, run, work, backend, plan.step)
-        job.close()
+    # asked of the manifest: a run that only goes on, or finds all done, must not hide what failed before
+    manifest = read_manifest(plan.out)
+    failed = sum(item["reason"].startswith(_FAILED) for item in manifest.dropped) if manifest else 0
     if failed:
         raise PartialError(
-            f"{plan.out}: {failed} of {len(ids)} images failed and are listed as dropped in its wss.json"
+            f"{plan.out}: {failed} of {len(ids)} images failed and are listed as dropped in its wss.json; "
+            "--overwrite makes all of it again"
         )
     return plan.out
 
 
-def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step: str) -> int:
+def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step: str) -> None:
     from joblib import Parallel, delayed
 
     from wsscli.progress import track
@@ -234,15 +243,12 @@ def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step:
         batch_size=1,
     )
     call = partial(_one, job.path, work, run.keep_going)
-    failed = 0
     with one_thread_libraries(), track(len(job.todo), step) as progress:
         for record in parallel(delayed(call)(name) for name in job.todo):
-            if record.pop("failed", False):
-                failed += 1
+            if record.get("dropped", "").startswith(_FAILED):
                 log.warning("%s", record["dropped"])
             job.writer.note(record)
             progress.advance()
-    return failed
 
 
 def _one(root: Path, work: Callable[[str], Output], keep_going: bool, name: str) -> Record:
@@ -253,7 +259,7 @@ def _one(root: Path, work: Callable[[str], Output], keep_going: bool, name: str)
     except WssError as error:
         if not keep_going:
             raise
-        return {**write_output(root, name, Output(dropped=f"failed: {error}")), "failed": True}
+        return write_output(root, name, Output(dropped=f"{_FAILED}{error}"))
 
 
 @contextmanager
@@ -267,6 +273,11 @@ def one_thread_libraries() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
+
+
+def cores() -> int:
+    """Cores this process may use; macOS knows no affinity and has all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:

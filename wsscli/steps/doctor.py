@@ -153,9 +153,11 @@ def _tensorboard() -> Finding:
 
 
 def _threads() -> Finding:
-    cores = len(os.sched_getaffinity(0))
+    from wsscli.steps._run import cores
+
+    available = cores()
     policy = os.environ.get("OMP_WAIT_POLICY", "unset")
-    sentence = f"{cores} cores for --workers; OMP_WAIT_POLICY is {policy}"
+    sentence = f"{available} cores for --workers; OMP_WAIT_POLICY is {policy}"
     if policy.upper() != "PASSIVE":
         sentence += " (set it to PASSIVE where several jobs share a machine: spinning threads make each other slow)"
     return Finding("threads", "ok", sentence + ".")
