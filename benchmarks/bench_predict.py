@@ -28,7 +28,7 @@ from wsscli.classes import ClassTable
 from wsscli.data.dataset import open_dataset
 from wsscli.data.voc import VOC_NAMES
 from wsscli.maskdir.manifest import Manifest, write_manifest
-from wsscli.nets.device import native_bf16, pick_device
+from wsscli.nets.device import halve_convolutions, native_bf16, pick_device
 from wsscli.nets.segmenter import DeepLab
 from wsscli.nets.store import load_model, save_model
 from wsscli.seeds.multiscale import input_size
@@ -88,6 +88,8 @@ def main() -> None:
         root = Path(scratch)
         directory = given.model or untrained(root / "model")
         net = load_model(directory, device, arch="segmentation")
+        if bf16:
+            halve_convolutions(net)
         dataset = open_dataset(given.data, split="train")
         ids = sorted(dataset.ids)[: given.images]
         tensors = []

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
+from wsscli.classes import ClassTable
 from wsscli.errors import UsageError, WssError
-from wsscli.nets.device import native_bf16, pick_device
+from wsscli.nets.device import halve_convolutions, native_bf16, pick_device
+from wsscli.nets.segmenter import DeepLab
 
 
 def test_names():
@@ -10,6 +12,16 @@ def test_names():
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert isinstance(native_bf16(torch.device("cpu")), bool)
     assert native_bf16(torch.device("mps")) is False
+
+
+@pytest.mark.parametrize("name", ["tiny", "lite0"])
+def test_halved_convolutions_change_nothing_under_autocast(name):
+    net = DeepLab.build(name, ClassTable.of(["a"])).eval()
+    image = torch.randn(1, 3, 65, 97, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        before = net(image)
+        halve_convolutions(net)
+        assert torch.equal(net(image), before)
 
 
 def test_devices_that_are_not_there(monkeypatch):

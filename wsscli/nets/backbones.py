@@ -60,6 +60,8 @@ class Backbone(nn.Module):
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 RGB (N,3,H,W) -> float32 as the weights expect it."""
+        if len(set(self.mean)) == len(set(self.std)) == 1:  # one number for all channels is much faster than three
+            return images.float().sub_(self.mean[0] * 255).div_(self.std[0] * 255)
         return images.float().sub_(self._mean).div_(self._std)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

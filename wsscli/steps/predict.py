@@ -68,7 +68,7 @@ def predict(
         WssError: no trained net, images without labels under --labels-only, an image that cannot be read.
     """
     from wsscli.maskdir.manifest import Input
-    from wsscli.nets.device import native_bf16, pick_device
+    from wsscli.nets.device import halve_convolutions, native_bf16, pick_device
     from wsscli.nets.store import load_model, model_manifest
 
     if not masks and not scores:
@@ -86,6 +86,8 @@ def predict(
     half = native_bf16(chosen) if bf16 is None else bf16
     net = load_model(model, chosen, arch="segmentation", output_stride=output_stride)
     net.size = size or net.size
+    if half:
+        halve_convolutions(net)
     labels = _labels(dataset, ids, net) if labels_only else None
     plan = Plan(
         step="predict",
