@@ -1,6 +1,10 @@
+import errno
+import fcntl
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +115,38 @@ def test_overwrite_replaces_only_what_is_ours(tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("moment", range(3))
+def test_killed_while_overwriting_the_same_command_goes_on(tmp_path, monkeypatch, moment):
+    """Whatever of the old directory is gone by then, it is never complete, and never taken for a stranger's."""
+    fill(tmp_path / "fresh")
+    root = tmp_path / "out"
+    fill(root)
+    (root / "last.ckpt").write_text("old")
+    calls = 0
+
+    def killed_at(remove):
+        def call(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls > moment:
+                raise KeyboardInterrupt
+            return remove(*args, **kwargs)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed_at(Path.unlink))
+        patch.setattr(shutil, "rmtree", killed_at(shutil.rmtree))
+        with pytest.raises(KeyboardInterrupt):
+            begin(root, PLAN, overwrite=True)
+    assert read_manifest(root).complete is False
+    with begin(root, PLAN, overwrite=True) as writer:
+        for name in IDS:
+            writer.put(name, Output(mask=MASK, fell_back="flat" if name == "b" else None))
+        writer.close()
+    assert tree(root) == tree(tmp_path / "fresh")
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_stranger_s_folder_is_never_touched(tmp_path, overwrite):
     (tmp_path / "holiday.jpg").write_text("x")
@@ -137,6 +173,19 @@ def test_two_processes_do_not_share_a_directory(tmp_path):
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 7
         with pytest.raises(WssError, match=r"another wss process is writing here; wait for it, or use another -o"):
             begin(tmp_path, PLAN)
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(WssError) as caught:
+        begin(tmp_path, PLAN)
+    assert str(caught.value) == (
+        f"{tmp_path}: its file system cannot lock files (No locks available), so two runs could mix there; "
+        "use another -o"
+    )
 
 
 def test_ids_that_leave_the_root_are_not_written(tmp_path):

@@ -7,6 +7,7 @@ and whose files are there. The journal's lock keeps two runs out of one director
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -209,12 +210,17 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Writer 
         fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         journal.close()
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise WssError(
+                f"{root}: its file system cannot lock files ({error.strerror}), so two runs could mix there; "
+                "use another -o"
+            ) from error
         raise WssError(f"{root}: another wss process is writing here; wait for it, or use another -o") from error
     try:
         if overwrite:
-            _clear(root, journal)
+            _clear(root, journal, manifest)
         records = _whole_records(root, journal)
-        if present is None:
+        if present is None and not overwrite:
             write_manifest(root, manifest)
     except OSError as error:
         journal.close()
@@ -232,15 +238,20 @@ def _refuse_foreign(root: Path) -> None:
             raise WssError(f"{root}: not empty and not written by wss (holds {strangers[0]}); use another -o")
 
 
-def _clear(root: Path, journal: IO[str]) -> None:
-    """Remove what wss wrote, and nothing else."""
+def _clear(root: Path, journal: IO[str], manifest: Manifest) -> None:
+    """Remove what wss wrote, and nothing else.
+
+    The new manifest comes first: killed in here, the directory is neither complete nor a stranger's.
+    """
     if not (root / NAME).exists():
         _refuse_foreign(root)
+    journal.truncate(0)
+    write_manifest(root, manifest)
     for name in OWN:
         path = root / name
-        if name == JOURNAL:
-            journal.truncate(0)
-        elif path.is_dir():
+        if name in (NAME, JOURNAL):
+            continue
+        if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
