@@ -54,7 +54,7 @@ def test_the_mirror_image_has_the_mirrored_features_with_mirrored_weights(name):
 def test_tiny_does_not_depend_on_the_rest_of_the_batch():
     net = backbone("tiny").train()
     images = torch.randn(3, 3, 33, 33, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(net(images)[:1], net(images[:1]), atol=1e-6)
+    assert torch.allclose(net(images)[:1], net(images[:1]), atol=1e-5)
     assert sum(p.numel() for p in net.parameters()) < 20_000
 
 
