@@ -60,7 +60,7 @@ def grow(
         if not value >= 0:
             raise UsageError(f"grow: {name} is {value}; give a probability (0.85, 0.99 are usual) or inf")
     if labels is not None:
-        rows = {c: row for c, row in rows.items() if c == BACKGROUND or c in set(labels)}
+        rows = {c: rows[c] for c in {BACKGROUND, *labels} if c in rows}
 
     best, winner = _argmax(probabilities, rows)
     if original_quirks:
@@ -68,7 +68,7 @@ def grow(
         sure &= (winner != BACKGROUND) | (best > theta_bg)
         free = sure  # sure pixels change sides in the region map even where they are seeds
     else:
-        sure = best >= np.where(winner == BACKGROUND, np.float32(theta_bg), np.float32(theta_fg))
+        sure = np.where(winner, best >= np.float32(theta_fg), best >= np.float32(theta_bg))
         free = sure & (seeds == IGNORE)
 
     # region = c on S_c and on the unlabelled pixels with P(., c): what can be or become c. One map holds all classes
@@ -77,19 +77,19 @@ def grow(
     region = np.where(free, winner, seeds)
 
     # Visiting from S_c reaches exactly the pixels with an 8-connected path inside that set to a pixel of S_c, that is
-    # the components holding one.
-    grown = seeds.copy()
-    for c in rows:
-        mine = seeds == c
-        if not mine.any():
-            continue
-        inside = (region == c).view(np.uint8)
-        n, component = cv2.connectedComponents(inside, connectivity=8, ltype=cv2.CV_32S)
-        reached = np.zeros(n, bool)
-        reached[component[mine]] = True
-        reached[0] = False  # component 0 is what lies outside
-        grown[reached[component] & (seeds == IGNORE)] = c
-    return grown
+    # the components holding one. All classes go into one call, one below the other with an empty line between.
+    height, width = seeds.shape
+    ids = np.array(list(rows), np.uint8)[:, None, None]  # (C,1,1)
+    inside = np.zeros((len(rows), height + 1, width), bool)
+    np.equal(region, ids, out=inside[:, :height])
+    flat = inside.reshape(-1, width).view(np.uint8)  # (C (H + 1), W)
+    n, component = cv2.connectedComponents(flat, connectivity=8, ltype=cv2.CV_32S)
+    component = component.reshape(inside.shape)[:, :height]  # (C,H,W)
+    reached = np.zeros(n, bool)
+    reached[component[ids == seeds]] = True
+    reached[0] = False  # component 0 is what lies outside
+    taken = reached[component].any(0) & (seeds == IGNORE)
+    return np.where(taken, region, seeds)
 
 
 def _argmax(probabilities: NDArray[np.float32], rows: dict[int, int]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
