@@ -1,6 +1,6 @@
 """Run the benchmarks and write RESULTS.md: each table under the command that made it.
 
-    python benchmarks/run.py [NAME ...]        all of bench_*.py, or those named; tables of the others stay
+    python benchmarks/run.py [NAME ...]        all of bench_*.py and killed.py, or those named; tables of the others stay
 
 Ratios are taken side by side in one process; single times depend on the machine. Let nothing else run meanwhile.
 """
@@ -90,7 +90,7 @@ def main() -> None:
     named = sys.argv[1:]
     found = sections()
     found["The CAM chain on real photos"] = quality()
-    for script in sorted(HERE.glob("bench_*.py")):
+    for script in [*sorted(HERE.glob("bench_*.py")), HERE / "killed.py"]:
         name = script.stem.removeprefix("bench_")
         if named and name not in named:
             continue
