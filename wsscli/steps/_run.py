@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
+import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from wsscli.maskdir.writer import Output, Record, Writer
 
 log = logging.getLogger("wsscli")
+_LEDGER = re.compile(r"none|image-labels|boxes|unlabelled-images|(masks|external-model|tuned-on-masks):.+")
 _FAILED = "failed: "  # how the reason of an image begins that `--keep-going` passed over
 
 
@@ -282,6 +282,9 @@ def cores() -> int:
 
 def versions() -> dict[str, str]:
     """Versions of Python and the libraries whose numbers can differ between versions."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version  # here: it would cost `--help` 15 ms
+
     found = {"python": platform.python_version()}
     for name in ("wsscli", "torch", "numpy", "opencv-python-headless", "numba", "Pillow"):
         try:
@@ -302,3 +305,22 @@ def inherit(*manifests: Any, add: Iterable[str] = ()) -> list[str]:
     for manifest in manifests:
         ledger |= set(manifest.supervision) if manifest is not None else {"external-model:unknown"}
     return sorted(ledger)
+
+
+def ledger_entries(option: str, given: Sequence[str]) -> tuple[str, ...]:
+    """What a user says of the supervision of files from elsewhere, as ledger entries; `none` says there was none.
+
+    Args:
+        option: for the message.
+        given: the words.
+
+    Raises:
+        UsageError: a word that no ledger knows.
+    """
+    for entry in given:
+        if not _LEDGER.fullmatch(entry):
+            raise UsageError(
+                f"{option} {entry}: give none, external-model:NAME, masks:N, boxes, image-labels, unlabelled-images "
+                "or tuned-on-masks:SPLIT"
+            )
+    return tuple(entry for entry in given if entry != "none")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsscli.errors import UsageError, WssError
+from wsscli.steps._run import ledger_entries
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Photo = npt.NDArray[np.uint8]
     Map = npt.NDArray[np.float32]
-
-LEDGER = re.compile(r"none|image-labels|boxes|unlabelled-images|(masks|external-model|tuned-on-masks):.+")
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,7 @@ def saliency_source(path: Path | None, supervision: str | None, ids: Sequence[st
         UsageError: `supervision` is no ledger entry, or is given where it is known already.
         WssError: the directory cannot be read, holds something else, or lacks images.
     """
-    if supervision is not None and not LEDGER.fullmatch(supervision):
-        raise UsageError(
-            f"--saliency-supervision {supervision}: give none, external-model:NAME, masks:N, boxes, image-labels, "
-            "unlabelled-images or tuned-on-masks:SPLIT"
-        )
+    named = ledger_entries("--saliency-supervision", [supervision] if supervision is not None else [])
     if path is None:
         if supervision is not None:
             raise UsageError("--saliency-supervision is about the pictures of --saliency; give both, or neither")
@@ -72,8 +66,7 @@ def saliency_source(path: Path | None, supervision: str | None, ids: Sequence[st
         )
     inputs = (opened.as_input("saliency"),)
     if opened.manifest is None:
-        entry = supervision or f"external-model:{path.resolve().name}"
-        found = () if entry == "none" else (entry,)
+        found = (f"external-model:{path.resolve().name}",) if supervision is None else named
         return SaliencySource("pictures", lambda name, photo: _picture(opened, name, photo), inputs, found)
     if opened.manifest.score_type != "saliency":
         kind = opened.manifest.score_type or opened.manifest.kind

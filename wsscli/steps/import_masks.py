@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
-from wsscli.steps._run import Plan, Run, per_image
+from wsscli.steps._run import Plan, Run, ledger_entries, per_image
+from wsscli.steps._sources import check_values, shared_ids
 
 if TYPE_CHECKING:
     from wsscli.classes import ClassTable
@@ -37,29 +38,30 @@ def import_masks(
         The mask directory.
 
     Raises:
+        UsageError: no class table is named, or `supervision` holds a word that no ledger knows.
         WssError: unreadable masks, colours that the table lacks, ids that the data set lacks.
     """
-    from wsscli.maskdir.maskdir import MaskDir, ids_under
+    from wsscli.maskdir.maskdir import MaskDir, input_file
     from wsscli.maskdir.png import read_mask
     from wsscli.maskdir.rgb import read_colours, read_rgb_mask, voc_colours
     from wsscli.maskdir.writer import Output
 
     if not source.is_dir():
-        raise WssError(f"{source}: no such folder of masks")
+        raise WssError(f"{source}: no such folder of masks; check the path")
     folder = MaskDir(source, None)
+    if not folder.ids:
+        raise WssError(f"{source}: no PNG here; give the folder that the masks lie in")
+    ledger = ledger_entries("--supervision", supervision)
     dataset = dataset_for(data) if data.data else None
-    found = set(ids_under(source, ".png"))
-    if dataset is not None:
-        found &= set(dataset.ids)
-        if not found:
-            raise WssError(f"{source}: holds no mask of an image of split {dataset.split} of {data.data}")
-    ids = run.select(found)
+    ids = run.select(folder.ids if dataset is None else shared_ids(folder, dataset))
+    inputs = [folder.as_input("masks")]
     classes: ClassTable | None = dataset.classes if dataset else None
     colours = None
     if rgb == "voc":
         colours = voc_colours(len(classes) if classes else 21)
     elif rgb is not None:
         table, colours = read_colours(Path(rgb))
+        inputs.append(input_file("colours", Path(rgb)))
         if classes is not None and table != classes:
             raise WssError(f"{rgb}: its classes are not those of {data.data}; name the same classes in the same order")
         classes = table
@@ -73,18 +75,15 @@ def import_masks(
             classes = ClassTable.of(VOC_NAMES)
         else:
             raise UsageError("no class table: give --data, or --class-names cat,dog,... in the order of the ids")
-    top = len(classes)
 
     def work(name: str) -> Output:
         path = folder.mask_path(name)
         mask = read_mask(path) if colours is None else read_rgb_mask(path, colours)
-        beyond = mask[(mask >= top) & (mask != 255)]
-        if beyond.size:
-            raise WssError(f"{path}: holds the id {int(beyond[0])}, but the class table ends at {top - 1}")
+        check_values(mask, path, classes)
         return Output(mask=mask)
 
     plan = Plan(
-        "import masks", out, "masks", {"rgb": rgb}, classes, data_ref(dataset) if dataset else None,
-        dataset.split if dataset else data.split, [folder.as_input("masks")], supervision,
+        "import masks", out, "masks", {"rgb": rgb if rgb in (None, "voc") else "table"}, classes,
+        data_ref(dataset) if dataset else None, dataset.split if dataset else data.split, inputs, ledger,
     )  # fmt: skip
     return per_image(plan, run, ids, work)
