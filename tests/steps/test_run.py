@@ -15,7 +15,8 @@ from wsscli.errors import PartialError, UsageError, WssError
 from wsscli.maskdir.manifest import Input, Manifest, read_manifest
 from wsscli.maskdir.maskdir import open_maskdir
 from wsscli.maskdir.writer import Output
-from wsscli.steps._run import Plan, Run, inherit, open_job, per_image
+from wsscli.steps._ledger import inherit
+from wsscli.steps._run import Plan, Run, open_job, per_image
 
 IDS = [f"i{k:02}" for k in range(12)]
 

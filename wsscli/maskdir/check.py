@@ -18,9 +18,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _HALF_ULP = 2.0**-11
 
 
-def mask_faults(
-    path: Path, *, size: tuple[int, int] | None, n_classes: int | None, palette: bool
-) -> list[str]:
+def mask_faults(path: Path, *, size: tuple[int, int] | None, n_classes: int | None, palette: bool) -> list[str]:
     """What is wrong with a mask file.
 
     Args:

@@ -142,9 +142,7 @@ class Evaluation:
             "unlabelled": self.unlabelled,
             "missing": self.missing,
             "rows": rows,
-            "comparisons": [
-                {key: _finite(value) for key, value in asdict(item).items()} for item in self.comparisons
-            ],
+            "comparisons": [{key: _finite(value) for key, value in asdict(item).items()} for item in self.comparisons],
         }
 
     def to_table(self, *, per_class: bool = False) -> list[list[str]]:
@@ -193,14 +191,10 @@ def write_confusion(evaluation: Evaluation, path: Path) -> None:
         UsageError: another suffix, or several directories.
     """
     if path.suffix not in (".csv", ".png"):
-        raise UsageError(
-            f"--confusion {path}: the file's name must end in .csv (numbers) or .png (a picture)"
-        )
+        raise UsageError(f"--confusion {path}: the file's name must end in .csv (numbers) or .png (a picture)")
     rows = evaluation.judged
     if len(rows) != 1:
-        raise UsageError(
-            f"--confusion {path}: a matrix is of one directory, here are {len(rows)}; judge one by itself"
-        )
+        raise UsageError(f"--confusion {path}: a matrix is of one directory, here are {len(rows)}; judge one by itself")
     row = rows[0]
     if path.suffix == ".csv":
         write_atomic(path, csv_text(matrix_table(row, evaluation.classes)).encode())

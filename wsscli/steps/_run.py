@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from wsscli.maskdir.writer import Output, Record, Writer
 
 log = logging.getLogger("wsscli")
-_LEDGER = re.compile(r"none|image-labels|boxes|unlabelled-images|(masks|external-model|tuned-on-masks):.+")
 _FAILED = "failed: "  # how the reason of an image begins that `--keep-going` passed over
 
 
@@ -292,35 +290,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def inherit(*manifests: Any, add: Iterable[str] = ()) -> list[str]:
-    """The ledger of a step: the union of its inputs' and its own.
-
-    Args:
-        manifests: manifests of the inputs; None (a plain folder) counts as `external-model:unknown`.
-        add: what this step itself uses.
-    """
-    ledger = set(add)
-    for manifest in manifests:
-        ledger |= set(manifest.supervision) if manifest is not None else {"external-model:unknown"}
-    return sorted(ledger)
-
-
-def ledger_entries(option: str, given: Sequence[str]) -> tuple[str, ...]:
-    """What a user says of the supervision of files from elsewhere, as ledger entries; `none` says there was none.
-
-    Args:
-        option: for the message.
-        given: the words.
-
-    Raises:
-        UsageError: a word that no ledger knows.
-    """
-    for entry in given:
-        if not _LEDGER.fullmatch(entry):
-            raise UsageError(
-                f"{option} {entry}: give none, external-model:NAME, masks:N, boxes, image-labels, unlabelled-images "
-                "or tuned-on-masks:SPLIT"
-            )
-    return tuple(entry for entry in given if entry != "none")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsscli.errors import UsageError, WssError
-from wsscli.steps._run import ledger_entries
+from wsscli.steps._ledger import ledger_entries
 
 if TYPE_CHECKING:
     import numpy as np

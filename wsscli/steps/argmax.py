@@ -34,7 +34,8 @@ def argmax(source: Path, out: Path, *, background: str | None = None, run: Run =
     """
     from wsscli.maskdir.maskdir import open_maskdir
     from wsscli.seeds.background import DEFAULT_BACKGROUND
-    from wsscli.steps._run import Plan, inherit, per_image
+    from wsscli.steps._ledger import inherit
+    from wsscli.steps._run import Plan, per_image
     from wsscli.steps._sources import Probabilities
 
     folder = open_maskdir(source, need="scores")

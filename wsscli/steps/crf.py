@@ -78,7 +78,8 @@ def crf(
     from wsscli.refine.crf import LABEL_CONFIDENCE, PRESETS, check_confidence, check_options
     from wsscli.seeds.background import REFINED_BACKGROUND
     from wsscli.steps._data import data_ref, dataset_for
-    from wsscli.steps._run import Plan, inherit, per_image
+    from wsscli.steps._ledger import inherit
+    from wsscli.steps._run import Plan, per_image
     from wsscli.steps._sources import Probabilities, check_table, shared_ids
 
     folder = open_maskdir(source, need=read or "any")

@@ -48,7 +48,8 @@ def grabcut(
     from wsscli.maskdir.maskdir import open_maskdir
     from wsscli.refine.grabcut import check_options
     from wsscli.steps._data import data_ref, dataset_for
-    from wsscli.steps._run import Plan, inherit, per_image
+    from wsscli.steps._ledger import inherit
+    from wsscli.steps._run import Plan, per_image
     from wsscli.steps._sources import check_table, shared_ids
 
     folder = open_maskdir(source, need="masks")

@@ -59,7 +59,8 @@ def grow(
     from wsscli.maskdir.maskdir import open_maskdir
     from wsscli.seeds.background import REFINED_BACKGROUND
     from wsscli.steps._data import data_ref
-    from wsscli.steps._run import Plan, inherit, per_image
+    from wsscli.steps._ledger import inherit
+    from wsscli.steps._run import Plan, per_image
     from wsscli.steps._sources import Probabilities, check_table, shared_ids
 
     for name, value in (("--theta-fg", theta_fg), ("--theta-bg", theta_bg)):

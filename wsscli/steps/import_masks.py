@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
-from wsscli.steps._run import Plan, Run, ledger_entries, per_image
+from wsscli.steps._ledger import ledger_entries
+from wsscli.steps._run import Plan, Run, per_image
 from wsscli.steps._sources import check_values, shared_ids
 
 if TYPE_CHECKING:

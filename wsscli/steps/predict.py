@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
-from wsscli.steps._run import Plan, Run, inherit, per_image
+from wsscli.steps._ledger import inherit
+from wsscli.steps._run import Plan, Run, per_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

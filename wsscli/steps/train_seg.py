@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
-from wsscli.steps._run import Plan, Run, inherit, open_job
+from wsscli.steps._ledger import inherit
+from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._train import (
     Training,
     augment_of,

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("wsscli")
 
 
-def verify(
-    source: Path, *, photos: bool = True, most: int = 20, workers: int = 0, data: Data = Data()
-) -> Path:
+def verify(source: Path, *, photos: bool = True, most: int = 20, workers: int = 0, data: Data = Data()) -> Path:
     """Check a directory: manifest, completeness, ids, sizes, values, palettes, scores, digests, left-over files.
 
     Args:
