@@ -81,7 +81,7 @@ def quality() -> str:
     commands = "\n".join(f"- {row['run']}: `{row['command']}`" for row in rows)
     note = (
         "`python benchmarks/voc_chain.py ../shared/data/voc`: 597 train / 104 val photos, 20 classes, lite0, labels from XML, "
-        "all options at their defaults; means over background, cat, cow, dog, horse, person, sheep."
+        "all options at their defaults, but that the segmentation nets start from the classifier and predict with `--scales 0.75,1 --flip`; means over background, cat, cow, dog, horse, person, sheep."
     )
     return f"{note}\n\n" + "\n".join(lines) + f"\n\nCommands:\n\n{commands}"
 
