@@ -403,6 +403,14 @@ def test_scores_that_cannot_be_judged(write, noise, scored):
         evaluate([scored], background="max:2")
 
 
+def test_a_sweep_has_no_outlines(scored):
+    with pytest.raises(UsageError) as error:
+        evaluate([scored], boundary=True, sweep="0.5")
+    assert str(error.value) == (
+        "--boundary and --sweep: outlines are judged at one background; give it with --background"
+    )
+
+
 def test_bootstrap_needs_two_directories(noise, scored):
     with pytest.raises(UsageError) as error:
         evaluate([noise], bootstrap=True)

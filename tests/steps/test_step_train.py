@@ -69,11 +69,13 @@ def test_validation_map_is_logged(scenes):
     assert "val_map" not in (cls(scenes, "val", data=data(scenes, split="val")) / "log.jsonl").read_text()
 
 
-def test_a_validation_split_that_is_not_there(scenes):
+def test_a_validation_split_that_is_not_there(scenes, caplog):
+    caplog.set_level(logging.INFO, "wsscli")
     with pytest.raises(WssError, match="no split 'tset'"):
         cls(scenes, val_split="tset")
     (scenes.root / "ImageSets/Segmentation/val.txt").unlink()
     assert "val_map" not in (cls(scenes) / "log.jsonl").read_text()
+    assert f"no validation: {scenes.root}: no split 'val'; splits here: train" in caplog.text
 
 
 def test_the_same_again_does_nothing(scenes, caplog):
@@ -278,8 +280,17 @@ def test_a_foreign_folder_of_masks(scenes, caplog):
 def test_masks_of_other_images(scenes, message):
     write_mask(scenes.out / "foreign/zebra.png", np.zeros((4, 4), np.uint8))
     assert message(WssError, seg, scenes, scenes.out / "foreign", data=data(scenes)) == (
-        f"{scenes.out}/foreign: none of its 1 masks belongs to an image of {scenes.root}, split train; mask names are "
-        "image ids with .png"
+        f"{scenes.out}/foreign: none of its 1 images is in split train of {scenes.root}; name the right --data and "
+        "--split"
+    )
+
+
+def test_a_directory_with_images_that_the_split_lacks(scenes, message):
+    source = scenes.masks("loose")
+    (scenes.root / "ImageSets/Segmentation/train.txt").write_text("a\nb\n")
+    assert message(WssError, seg, scenes, source) == (
+        f"{source}: 2 of 4 images are not in split train of {scenes.root}, the first is 'c'; name the data set and "
+        "split it was made from"
     )
 
 
@@ -294,12 +305,13 @@ def test_a_mask_that_does_not_fit(scenes, message):
     source = scenes.masks("loose")
     write_mask(source / "masks/b.png", np.zeros((10, 20), np.uint8))
     assert message(WssError, seg, scenes, source) == (
-        f"{source}/masks/b.png: 20x10 pixels, but its image has 53x40; masks must have the size of their images"
+        f"{source}/masks/b.png: is 10 x 20 (height x width), but {scenes.root}/JPEGImages/b.jpg is 40 x 53; both must "
+        "be of the photo's size"
     )
     write_mask(source / "masks/b.png", np.full((40, 53), 9, np.uint8))
     assert message(WssError, seg, scenes, source, run=Run(overwrite=True)) == (
-        f"{source}/masks/b.png: holds the id 9, but the class table ends at 3; pass the class table that the masks "
-        "were made with"
+        f"{source}/masks/b.png: holds the class id 9, but the class table ends at 3 (moon); use the data set's class "
+        "ids, or name all classes with --class-names"
     )
 
 
@@ -310,8 +322,8 @@ def test_another_class_table(scenes, message):
     write_manifest(source, replace(read_manifest(source), classes=ClassTable.of(["cat"])))
     text = message(WssError, seg, scenes, source, data=data(scenes, class_names=("disc", "square", "moon")))
     assert text == (
-        f"{source}: its class table (2 classes) is not that of {scenes.root} (4 classes); pass the data set that the "
-        "masks were made from"
+        f"{source}: its class table is not the one of {scenes.root}: class 1 is 'disc' there and 'cat' here; use the "
+        "table of one data set"
     )
 
 

@@ -241,6 +241,14 @@ def test_unwritable_log(tmp_path):
         train(directory)
 
 
+def test_rows_before_the_first_checkpoint_stand_once(tmp_path):
+    with pytest.raises(WssError, match="stopped"):
+        train(tmp_path, Samples(40, fail_at=15), batch_size=2, log_every=1)
+    assert (tmp_path / "log.jsonl").read_text() and not (tmp_path / NAME).exists()
+    train(tmp_path, Samples(40), batch_size=2, log_every=1)
+    assert [row["iteration"] for row in read_log(tmp_path) if row["event"] == "iterations"] == list(range(1, 13))
+
+
 def test_log_is_json_lines(tmp_path):
     train(tmp_path)
     for line in (tmp_path / "log.jsonl").read_text().splitlines():

@@ -14,6 +14,7 @@ from wsscli.classes import ClassTable
 from wsscli.data.base import Dataset, LabelList, Labels
 from wsscli.data.files import missing_files
 from wsscli.data.ids import check_id, first_few, split_suffix
+from wsscli.data.images import MAX_PIXELS
 from wsscli.data.labels import open_labels
 from wsscli.data.splits import choose_split
 from wsscli.errors import WssError
@@ -70,29 +71,12 @@ def render(image: CocoImage, where: str) -> NDArray[np.uint8]:
     Raises:
         WssError: a segmentation that pycocotools does not take.
     """
-    from pycocotools import mask as coco_mask
-
     shape = (image.height, image.width)
     layers: list[tuple[int, int, NDArray[np.bool_]]] = []
     for label, item in image.objects:
-        segmentation = item.get("segmentation")
         try:
-            if isinstance(segmentation, list):
-                # pycocotools takes four numbers for a box and raises a bare Exception on fewer
-                if any(len(part) < 6 or len(part) % 2 for part in segmentation):
-                    raise ValueError("a polygon of fewer than three points")
-                # (H, W, parts): an object in several polygons
-                rle = coco_mask.frPyObjects(segmentation, *shape) if segmentation else []
-                inside = coco_mask.decode(rle).any(axis=2) if rle else np.zeros(shape, bool)
-            elif isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), list):
-                inside = coco_mask.decode(coco_mask.frPyObjects(segmentation, *shape)).astype(bool)
-            elif isinstance(segmentation, dict):
-                inside = coco_mask.decode(segmentation).astype(bool)
-            else:
-                raise ValueError("neither polygons nor RLE")
-            if inside.shape != shape:
-                raise ValueError(f"a mask of {inside.shape}, the image is {shape}")
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+            inside = _inside(item.get("segmentation"), shape)
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
             raise WssError(
                 f"{where}: the segmentation of annotation {item.get('id')} cannot be drawn ({error}); mend the json"
             ) from error
@@ -101,6 +85,38 @@ def render(image: CocoImage, where: str) -> NDArray[np.uint8]:
     for _, label, inside in sorted(layers, key=lambda layer: -layer[0]):
         mask[inside] = label
     return mask
+
+
+def _inside(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels of one object, bool (H, W). Raises ValueError and the like for what cannot be drawn.
+
+    What pycocotools does not survive is refused before it sees it: it raises a bare Exception, walks far
+    polygons pixel by pixel for hours, and takes counts that do not fill the image.
+    """
+    from pycocotools import mask as coco_mask
+
+    if isinstance(segmentation, list):
+        if not segmentation:
+            return np.zeros(shape, bool)
+        if any(len(part) < 6 or len(part) % 2 for part in segmentation):
+            raise ValueError("a polygon of fewer than three points")
+        far = 10 * max(shape)
+        if not all(abs(float(value)) <= far for part in segmentation for value in part):  # NaN is not <= either
+            raise ValueError(f"a polygon with points more than {far} pixels away")
+        # (H, W, parts): an object in several polygons
+        drawn: NDArray[np.uint8] = coco_mask.decode(coco_mask.frPyObjects(segmentation, *shape))
+        return np.asarray(drawn.any(axis=2))
+    if not isinstance(segmentation, dict):
+        raise ValueError("neither polygons nor RLE")
+    size, counts = tuple(segmentation["size"]), segmentation["counts"]
+    if size != shape:
+        raise ValueError(f"a mask of {size}, the image is {shape}")
+    if isinstance(counts, list):
+        if min(counts, default=0) < 0 or sum(counts) != shape[0] * shape[1]:
+            raise ValueError(f"an RLE of {sum(counts)} pixels, the image has {shape[0] * shape[1]}")
+        segmentation = coco_mask.frPyObjects(segmentation, *shape)
+    mask: NDArray[np.uint8] = coco_mask.decode(segmentation)
+    return mask.astype(bool)
 
 
 def looks_like_coco(path: Path) -> bool:
@@ -168,12 +184,17 @@ def _classes(table: Path, categories: list[dict[str, Any]]) -> tuple[ClassTable,
         raise WssError(f"{table}: a category without id or name; mend the json") from error
     except WssError as error:
         raise WssError(f"{table}: {error}") from error
-    return found, {number: index for index, (number, _) in enumerate(ordered, start=1)}
+    ids = {number: index for index, (number, _) in enumerate(ordered, start=1)}
+    if len(ids) < len(ordered):
+        raise WssError(f"{table}: two categories have one id; mend the json")
+    return found, ids
 
 
 def _images(table: Path, content: dict[str, list[dict[str, Any]]], classes: dict[int, int]) -> dict[str, CocoImage]:
     try:
         objects: dict[int, list[tuple[int, dict[str, Any]]]] = {item["id"]: [] for item in content["images"]}
+        if len(objects) < len(content["images"]):
+            raise WssError(f"{table}: two images have one id; mend the json")
         for item in content["annotations"]:
             if item["category_id"] not in classes:
                 raise WssError(
@@ -192,8 +213,13 @@ def _images(table: Path, content: dict[str, list[dict[str, Any]]], classes: dict
             if name in images:
                 raise WssError(f"{table}: two images have the id '{name}'; list every image once")
             height, width = int(item["height"]), int(item["width"])
+            if min(height, width) < 1 or height * width > MAX_PIXELS:
+                raise WssError(
+                    f"{table}: image '{name}' is {width}x{height} (width x height); give its size, at most "
+                    f"{MAX_PIXELS} pixels"
+                )
             images[name] = CocoImage(item["file_name"], height, width, tuple(objects[item["id"]]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise WssError(f"{table}: not COCO's instances form ({error!r}); export it as COCO instances") from error
     if not images:
         raise WssError(f"{table}: no images in it; export it as COCO instances with its images")

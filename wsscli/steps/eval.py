@@ -93,6 +93,8 @@ def evaluate(
     if bootstrap and (len(directories) < 2 or sweep):
         have = "a sweep" if sweep else f"{len(directories)} directory"
         raise UsageError(f"--bootstrap compares two or more directories, but there is {have}; leave it out")
+    if boundary and sweep:
+        raise UsageError("--boundary and --sweep: outlines are judged at one background; give it with --background")
     thresholds = parse_range(sweep) if sweep else []
     sides = [choose_side(open_maskdir(path), background, thresholds) for path in directories]
     target = find_target(truth, data, [side.folder for side in sides])

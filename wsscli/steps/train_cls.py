@@ -157,9 +157,10 @@ def _validation(
         return None
     try:
         held_out = dataset_for(replace(data, split=split or "val"))
-    except WssError:
+    except WssError as error:
         if split is not None:
             raise
+        log.info("no validation: %s", error)
         return None
     ids = [name for name in held_out.ids if held_out.labels(name)]
     if held_out.split == dataset.split or not ids:

@@ -10,6 +10,7 @@ from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._ledger import inherit
 from wsscli.steps._run import Plan, Run, open_job
+from wsscli.steps._sources import check_size, check_table, check_values, shared_ids
 from wsscli.steps._train import (
     Training,
     augment_of,
@@ -90,8 +91,13 @@ def train_seg(
 
     masks = open_maskdir(source, need="masks")
     dataset = dataset_for(data, masks.manifest)
-    classes = _classes(masks, dataset)
-    ids = run.select(_trainable(masks, dataset))
+    if masks.manifest is not None and masks.manifest.data is not None:
+        check_table(masks.classes, masks.path, dataset.classes, dataset.root)
+    classes = masks.classes or dataset.classes
+    there = shared_ids(masks, dataset)
+    if len(there) < len(dataset.ids):
+        log.info("%s: %d of %d images of split %s have a mask", source, len(there), len(dataset.ids), dataset.split)
+    ids = run.select(there)
     _require_labelled(masks, ids)
     kind, path = init_of(init)
     device = pick_device(training.device)
@@ -132,36 +138,11 @@ def train_seg(
     if job is None:
         return discard_checkpoint(out, run)
     with job:
-        read_mask = _reader(masks, dataset, len(classes))
+        read_mask = _reader(masks, dataset, classes)
         samples = MaskSamples(ids, dataset.image, read_mask, augment_of(values, model), run.seed)
         watch = watcher(job.path, tensorboard=training.tensorboard)
         fit(model, samples, objective, settings, job.path, device=device, workers=run.threads, watch=watch)
         return finish(job, model)
-
-
-def _classes(masks: MaskDir, dataset: Dataset) -> ClassTable:
-    if masks.classes is None:
-        return dataset.classes
-    if masks.classes != dataset.classes and masks.manifest is not None and masks.manifest.data is not None:
-        raise WssError(
-            f"{masks.path}: its class table ({len(masks.classes)} classes) is not that of {dataset.root} "
-            f"({len(dataset.classes)} classes); pass the data set that the masks were made from"
-        )
-    return masks.classes
-
-
-def _trainable(masks: MaskDir, dataset: Dataset) -> list[str]:
-    """The images of the split that have a mask."""
-    known = set(dataset.ids)
-    ids = [name for name in masks.ids if name in known]
-    if not ids:
-        raise WssError(
-            f"{masks.path}: none of its {len(masks.ids)} masks belongs to an image of {dataset.root}, split "
-            f"{dataset.split}; mask names are image ids with .png"
-        )
-    if len(ids) < len(known):
-        log.info("%s: %d of %d images of split %s have a mask", masks.path, len(ids), len(known), dataset.split)
-    return ids
 
 
 def _require_labelled(masks: MaskDir, ids: list[str]) -> None:
@@ -180,22 +161,11 @@ def _ledger(masks: MaskDir, dataset: Dataset, images: int) -> list[str]:
     return inherit(masks.manifest)
 
 
-def _reader(masks: MaskDir, dataset: Dataset, classes: int) -> Callable[[str], NDArray[np.uint8]]:
-    from wsscli.classes import IGNORE
-
+def _reader(masks: MaskDir, dataset: Dataset, classes: ClassTable) -> Callable[[str], NDArray[np.uint8]]:
     def read(name: str) -> NDArray[np.uint8]:
-        mask = masks.mask(name)
-        top = int(mask[mask != IGNORE].max(initial=0))
-        if top >= classes:
-            raise WssError(
-                f"{masks.mask_path(name)}: holds the id {top}, but the class table ends at {classes - 1}; "
-                "pass the class table that the masks were made with"
-            )
-        if mask.shape != dataset.size(name):
-            raise WssError(
-                f"{masks.mask_path(name)}: {mask.shape[1]}x{mask.shape[0]} pixels, but its image has "
-                f"{dataset.size(name)[1]}x{dataset.size(name)[0]}; masks must have the size of their images"
-            )
+        mask, path = masks.mask(name), masks.mask_path(name)
+        check_values(mask, path, classes)
+        check_size((mask.shape[0], mask.shape[1]), path, dataset.size(name), dataset.image_path(name))
         return mask
 
     return read

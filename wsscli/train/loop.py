@@ -221,9 +221,9 @@ class _Training:
             self.watch(fields)
 
     def cut_log(self) -> None:
-        """Take off what was logged behind the checkpoint: it comes again."""
+        """Take off what was logged behind the checkpoint (without one, all of it): it comes again."""
         path = self.directory / LOG
-        if self.position.iteration and path.exists():
+        if path.exists():
             try:
                 with path.open("r+b") as stream:
                     stream.truncate(min(self.position.log_bytes, path.stat().st_size))
