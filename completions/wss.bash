@@ -292,6 +292,22 @@ _wss() {
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
+        'import sec-cues')
+            words='-o --out --ids --grid --supervision --data --split --format --labels --class-names --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --grid) words=''; value=1 ;;
+                --supervision) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
         'export voc-server')
             words='-o --out --competition --year --image-set --ids --dry-run --overwrite --help'
             case "$before" in
@@ -309,7 +325,7 @@ _wss() {
             words='--json --help'
             case "$before" in
             esac ;;
-        'import '*) words='masks' ;;
+        'import '*) words='masks sec-cues' ;;
         'export '*) words='voc-server' ;;
         *) words='demo train-cls make-seeds saliency argmax crf grabcut grow train-seg predict eval show verify import export methods doctor --help --version' ;;
     esac

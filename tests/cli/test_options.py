@@ -177,3 +177,24 @@ def test_help_texts_reads_several_names_at_once():
         """
 
     assert help_texts(function) == {"a": "Both of them.", "b": "Both of them.", "c": "One."}
+
+
+def test_an_option_of_the_step_s_own_stands_for_a_field_of_the_same_name():
+    def narrow(source: Path, out: Path, *, deep: Path, group: Group = Group()) -> str:
+        """Do it.
+
+        Args:
+            source: Where from.
+            out: Where to.
+            deep: A file of depths.
+            group: Common.
+        """
+        return repr((source, out, deep, group))
+
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(command(narrow))
+    assert "A file of depths." in CliRunner().invoke(app, ["--help"]).output
+    assert "How deep" not in CliRunner().invoke(app, ["--help"]).output
+    result = CliRunner().invoke(app, ["a", "-o", "b", "--deep", "c", "--data", "d"])
+    assert eval(result.stdout.replace("PosixPath", "Path"))[2:] == (Path("c"), Group(Path("d"), 2))
+    assert CliRunner().invoke(app, ["a", "-o", "b"]).exit_code == 2

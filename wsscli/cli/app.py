@@ -30,7 +30,10 @@ COMMANDS: Table = {
     "show": ("wsscli.cli.show", "Overlays of masks and scores as PNGs or one HTML page."),
     "verify": ("wsscli.cli.verify", "Check a mask directory: manifest, ids, sizes, values, digests."),
     "import": (
-        {"masks": ("wsscli.cli.import_masks", "Turn a folder of masks (indexed or RGB) into a mask directory.")},
+        {
+            "masks": ("wsscli.cli.import_masks", "Turn a folder of masks (indexed or RGB) into a mask directory."),
+            "sec-cues": ("wsscli.cli.import_sec_cues", "Turn the seed file of SEC or DSRG into a mask directory."),
+        },
         "Bring other tools' files into mask directories.",
     ),
     "export": (

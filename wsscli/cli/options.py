@@ -1,8 +1,8 @@
 """A subcommand from a step's signature: defaults, types and help live once, in the step.
 
 Positional parameters become arguments, keyword-only ones options; the `Args:` section of the docstring is their
-help. Parameters whose type is a dataclass (`Run`, `Data`) become one option a field. `out` is `-o/--out`. Where a
-directory is read, `-` takes its path from stdin.
+help. Parameters whose type is a dataclass (`Run`, `Data`) become one option a field, but for a field that the step
+has as a parameter of its own. `out` is `-o/--out`. Where a directory is read, `-` takes its path from stdin.
 """
 
 from __future__ import annotations
@@ -132,12 +132,15 @@ def _expand(function: Callable[..., Any], *, skip_first: bool = False) -> _Expan
     hints = get_type_hints(function)
     texts = help_texts(function)
     parameters = list(inspect.signature(function).parameters.values())[1 if skip_first else 0 :]
+    own = {parameter.name for parameter in parameters if not is_dataclass(hints[parameter.name])}
     for parameter in parameters:
         kind = hints[parameter.name]
         if is_dataclass(kind) and isinstance(kind, type):
             out.groups[parameter.name] = kind
             field_hints, field_texts = get_type_hints(kind), help_texts(kind)
             for item in fields(kind):
+                if item.name in own:
+                    continue  # the step's own option of this name says more; the field keeps its default
                 default = item.default if item.default is not MISSING else inspect.Parameter.empty
                 out.owner[item.name] = parameter.name
                 text = field_texts.get(item.name, "")

@@ -89,16 +89,8 @@ def read_ids(path: Path, known: Iterable[str] = ()) -> tuple[str, ...]:
     Raises:
         WssError: no such file, not UTF-8 text, an unsafe id, an id twice, or no id at all.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise WssError(f"{path}: no such id list; check the path") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise WssError(f"{path}: cannot be read as an id list ({error}); write one id a line, UTF-8") from error
     ids: dict[str, int] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path):
         name = check_id(parse_line(line, known), f"{path}, line {number}")
         if name in ids:
             raise WssError(
@@ -108,6 +100,21 @@ def read_ids(path: Path, known: Iterable[str] = ()) -> tuple[str, ...]:
     if not ids:
         raise WssError(f"{path}: no id in this list; write one id a line")
     return tuple(ids)
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a list file that are not empty, with their numbers from 1.
+
+    Raises:
+        WssError: no such file, or not UTF-8 text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise WssError(f"{path}: no such id list; check the path") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise WssError(f"{path}: cannot be read as an id list ({error}); write one id a line, UTF-8") from error
+    return [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
 def first_few(names: Sequence[str], most: int = 3) -> str:
