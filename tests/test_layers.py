@@ -20,7 +20,7 @@ ALLOWED = {
     "maskdir": {"data"},
     "data": {"maskdir"},
     "nets": {"maskdir", "data"},
-    "train": {"nets", "losses", "evaluate", "maskdir", "data"},
+    "train": {"nets", "losses", "evaluate", "refine", "grow", "maskdir", "data"},
     "report": set(),
     **dict.fromkeys(ARRAY_ROOMS, ARRAY_ROOMS),
 }

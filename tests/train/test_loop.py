@@ -8,7 +8,7 @@ from torch import nn
 
 from wsscli.classes import ClassTable
 from wsscli.errors import WssError
-from wsscli.losses.sigmoid_cross_entropy import sigmoid_cross_entropy
+from wsscli.losses.sigmoid_cross_entropy import sigmoid_cross_entropy as loss_of_logits
 from wsscli.nets.classifier import CamNet
 from wsscli.train.checkpoint import NAME, Position, load_checkpoint, save_checkpoint
 from wsscli.train.loop import fit, read_log
@@ -16,6 +16,10 @@ from wsscli.train.optimiser import build_optimiser, freeze, set_rate, train_mode
 from wsscli.train.settings import Settings
 
 CPU = torch.device("cpu")
+
+
+def sigmoid_cross_entropy(logits, batch):
+    return loss_of_logits(logits, batch[1])
 
 
 def net(dropout=0.5):
@@ -112,7 +116,7 @@ def test_log_rows(tmp_path):
 def test_validation_runs_after_each_epoch_and_leaves_training_alone(tmp_path):
     seen = []
 
-    def validate(model):
+    def validate(model, iteration):
         seen.append(model.training)
         torch.rand(7)
         return {"val_map": 0.5}
@@ -139,8 +143,8 @@ def test_it_learns(tmp_path):
 
 
 def test_loss_that_is_not_a_number(tmp_path):
-    def broken(outputs, targets):
-        return sigmoid_cross_entropy(outputs, targets) * float("nan")
+    def broken(outputs, batch):
+        return sigmoid_cross_entropy(outputs, batch) * float("nan")
 
     with pytest.raises(WssError) as caught:
         fit(net(), Samples(), broken, settings(), tmp_path, device=CPU)

@@ -75,7 +75,7 @@ class Training:
     tensorboard: bool = False
 
 
-Task = Literal["classification", "segmentation"]
+Task = Literal["classification", "segmentation", "seeding"]
 
 
 def resolve(

@@ -114,7 +114,7 @@ def train_cls(
         )
         watch = watcher(job.path, tensorboard=training.tensorboard)
         fit(
-            model, samples, sigmoid_cross_entropy, settings, job.path,
+            model, samples, lambda logits, batch: sigmoid_cross_entropy(logits, batch[1]), settings, job.path,
             device=device, workers=run.threads, validate=validation, watch=watch,
         )  # fmt: skip
         return finish(job, model)
@@ -149,7 +149,7 @@ def _build(
 
 def _validation(
     dataset: Dataset, data: Data, split: str | None, size: int, device: torch.device, workers: int, *, bf16: bool
-) -> Callable[[nn.Module], dict[str, float]] | None:
+) -> Callable[[nn.Module, int], dict[str, float]] | None:
     """What measures mAP on the validation split; None when there is none."""
     from dataclasses import replace
 
@@ -171,7 +171,15 @@ def _validation(
 
 
 def _mean_average_precision(
-    model: Any, dataset: Dataset, ids: list[str], size: int, device: torch.device, workers: int, *, bf16: bool
+    model: Any,
+    iteration: int,
+    *,
+    dataset: Dataset,
+    ids: list[str],
+    size: int,
+    device: torch.device,
+    workers: int,
+    bf16: bool,
 ) -> dict[str, float]:
     """mAP over images warped to the training's square."""
     import numpy as np

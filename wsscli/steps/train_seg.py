@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,8 +11,10 @@ from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._ledger import inherit
 from wsscli.steps._run import Plan, Run, open_job
+from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader
 from wsscli.steps._sources import check_size, check_table, check_values, shared_ids
 from wsscli.steps._train import (
+    Task,
     Training,
     augment_of,
     discard_checkpoint,
@@ -28,13 +31,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
     from wsscli.classes import ClassTable
     from wsscli.data.dataset import Dataset
     from wsscli.maskdir.maskdir import MaskDir
     from wsscli.nets.segmenter import DeepLab
+    from wsscli.train.loop import Samples
+    from wsscli.train.meter import SupervisionMeter
+    from wsscli.train.objectives import Masks, Seeds
 
 log = logging.getLogger("wsscli")
 
@@ -44,13 +49,14 @@ def train_seg(
     out: Path,
     *,
     arch: Literal["deeplab", "deeplab-largefov"] = "deeplab",
-    loss: Literal["ce"] = "ce",
+    loss: Literal["ce", "seed", "balanced-seed"] = "ce",
     backbone: str = "lite0",
     init: str = "imagenet",
     output_stride: int | None = None,
     hidden: int | None = None,
     size: int | None = None,
     loss_step: int | None = None,
+    seeding: Seeding = Seeding(),
     training: Training = Training(),
     data: Data = Data(),
     run: Run = Run(),
@@ -64,12 +70,14 @@ def train_seg(
         out: The model directory to write.
         arch: deeplab = four dilated branches, rates 6/12/18/24 (ASPP, version 2); deeplab-largefov = one branch
             with rate 12 (version 1).
-        loss: ce = cross-entropy, the mean over the labelled pixels of each image.
+        loss: ce = cross-entropy, the mean over the labelled pixels of each image; for seeds: balanced-seed =
+            foreground and background seeds of an image each with a mean of its own (DSRG), seed = one mean (SEC).
         backbone: lite0, vgg16, resnet50, resnet101, timm:NAME, or tiny (for tests).
         init: imagenet, none, a weights file (.pth, .safetensors) or an earlier model directory (of train-cls too).
         output_stride: Pixels a step of the feature map (8, 16 or 32); the backbone's usual one when left out.
         hidden: Channels of the branches; 1024 as in the papers, fewer for the small backbones, when left out.
-        size: Pixels of an image's longer side at scale 1; the recipe's when left out.
+        size: Pixels of an image's longer side at scale 1, and at prediction; when left out the recipe's, or the
+            crop's side where images are warped to it.
         loss_step: Every N-th row and column of pixels enters the loss; the recipe's when left out.
 
     Returns:
@@ -80,15 +88,14 @@ def train_seg(
         WssError: no labelled pixel, masks that do not fit the images or the class table, weights that do not fit,
             a loss that is not a number any more.
 
-    Source: DeepLab v1, v2 (Chen et al.); DSRG, section 4.1 (`--recipe dsrg`: its retraining).
+    Source: DeepLab v1, v2 (Chen et al.); DSRG, sections 3.2, 3.3 and 4.1 (`--recipe dsrg`: with a seeding loss its
+        first training, with ce its retraining).
     """
-    from wsscli.losses.cross_entropy import cross_entropy
     from wsscli.maskdir.maskdir import open_maskdir
     from wsscli.nets.device import pick_device
-    from wsscli.nets.geometry import upsample
     from wsscli.train.loop import fit
-    from wsscli.train.samples import MaskSamples
 
+    check_seeding(seeding, loss)
     masks = open_maskdir(source, need="masks")
     dataset = dataset_for(data, masks.manifest)
     if masks.manifest is not None and masks.manifest.data is not None:
@@ -101,11 +108,12 @@ def train_seg(
     _require_labelled(masks, ids)
     kind, path = init_of(init)
     device = pick_device(training.device)
-    values = resolve(
-        training, "segmentation", len(ids), backbone=backbone, init=init, output_stride=output_stride, device=device
-    )
+    task: Task = "segmentation" if loss == "ce" else "seeding"
+    values = resolve(training, task, len(ids), backbone=backbone, init=init, output_stride=output_stride, device=device)
     if size is not None:
         values["longer"] = size
+    elif values["scale"] is None:  # warped to the crop: objects are about as large in a photo of that size
+        values["longer"] = values["crop_size"]
     if values["longer"] < 32:
         raise UsageError(f"--size {size}: give 32 or more")
     values["loss_step"] = min(values["loss_step"], values["output_stride"]) if loss_step is None else loss_step
@@ -118,31 +126,62 @@ def train_seg(
         kind="model",
         options={
             "arch": arch, "loss": loss, "backbone": backbone, "init": kind, "hidden": model.hidden,
-            "device": device.type, **values,
+            "device": device.type, **values, **(seeding_options(seeding, device.type) if loss != "ce" else {}),
         },
         classes=classes,
         data=data_ref(dataset),
         split=dataset.split,
         inputs=[masks.as_input("masks"), *init_input(path)],
-        supervision=[*_ledger(masks, dataset, len(ids)), *inherited(path)],
+        supervision=[*_ledger(masks, dataset, len(ids)), *inherited(path), *(["image-labels"] if loss != "ce" else [])],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
-    step = values["loss_step"]
-
-    def objective(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        targets = targets[:, ::step, ::step]
-        height, width = targets.shape[-2:]
-        return cross_entropy(upsample(logits, (height, width), model.backbone.stride, step=step), targets)
-
     job = open_job(plan, run, ids)
     if job is None:
         return discard_checkpoint(out, run)
     with job:
-        read_mask = _reader(masks, dataset, classes)
-        samples = MaskSamples(ids, dataset.image, read_mask, augment_of(values, model), run.seed)
+        what = _work(seeding, loss, masks, dataset, ids, classes, values, model, run)
         watch = watcher(job.path, tensorboard=training.tensorboard)
-        fit(model, samples, objective, settings, job.path, device=device, workers=run.threads, watch=watch)
+        fit(
+            model, what.samples, what.objective, settings, job.path,
+            device=device, workers=run.threads, meter=what.meter, watch=watch,
+        )  # fmt: skip
         return finish(job, model)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is learnt from."""
+
+    samples: Samples
+    objective: Masks | Seeds
+    meter: SupervisionMeter | None = None
+
+
+def _work(
+    seeding: Seeding,
+    loss: str,
+    masks: MaskDir,
+    dataset: Dataset,
+    ids: list[str],
+    classes: ClassTable,
+    values: dict[str, Any],
+    model: DeepLab,
+    run: Run,
+) -> _Work:
+    from wsscli.data.dataset import require_labels
+    from wsscli.train.meter import SupervisionMeter
+    from wsscli.train.objectives import Masks
+    from wsscli.train.samples import MaskSamples, SeedSamples
+
+    stride, step = model.backbone.stride, values["loss_step"]
+    read_mask, how = _reader(masks, dataset, classes), augment_of(values, model)
+    if loss == "ce":
+        return _Work(MaskSamples(ids, dataset.image, read_mask, how, run.seed), Masks(stride, step))
+    labels = require_labels(dataset, ids)
+    truth = truth_reader(seeding.watch_supervision, dataset, classes, ids)
+    meter = SupervisionMeter(len(classes)) if truth is not None else None
+    samples = SeedSamples(ids, dataset.image, read_mask, labels, len(classes), how, run.seed, truth)
+    return _Work(samples, objective_of(seeding, loss, stride, step, meter), meter)
 
 
 def _require_labelled(masks: MaskDir, ids: list[str]) -> None:

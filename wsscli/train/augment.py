@@ -61,14 +61,14 @@ def scaled_crop(
 
     Args:
         image: uint8 (H,W,3).
-        mask: uint8 (H,W).
+        mask: uint8 (H,W), or several masks (H,W,M).
         size: side of the result.
         rng: random numbers.
         longer: pixels of the longer side at scale 1.
         scale: least and largest scale.
         fill: RGB behind the border.
     """
-    h, w = mask.shape
+    h, w = mask.shape[:2]
     # Uniform in the logarithm: as many images are halved as are doubled.
     factor = longer / max(h, w) * float(np.exp(rng.uniform(*np.log(scale))))
     height, width = max(1, round(h * factor)), max(1, round(w * factor))
@@ -78,7 +78,7 @@ def scaled_crop(
     left = int(rng.integers(min(0, width - size), max(0, width - size) + 1))
     out = np.empty((size, size, 3), np.uint8)
     out[:] = fill
-    labels = np.full((size, size), IGNORE, np.uint8)
+    labels = np.full((size, size, *mask.shape[2:]), IGNORE, np.uint8)
     inside = (slice(max(0, top), min(height, top + size)), slice(max(0, left), min(width, left + size)))
     target = tuple(slice(part.start - low, part.stop - low) for part, low in zip(inside, (top, left), strict=True))
     out[target], labels[target] = image[inside], mask[inside]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ class Position:
         iteration: iterations done.
         log_bytes: length of `log.jsonl` then; what was written behind it is cut off on resuming.
         loss_sum, loss_count: the running mean of the epoch's loss.
+        meter: what a meter has counted of the epoch.
     """
 
     iteration: int = 0
     log_bytes: int = 0
     loss_sum: float = 0.0
     loss_count: int = 0
+    meter: list[int] = field(default_factory=list)
 
 
 def save_checkpoint(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:

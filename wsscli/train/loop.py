@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +30,8 @@ from wsscli.train.settings import Settings
 
 log = logging.getLogger("wsscli")
 
-Sample = tuple[NDArray[np.uint8], NDArray[Any]]
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Sample = tuple[NDArray[Any], ...]
+Loss = Callable[[torch.Tensor, Sequence[torch.Tensor]], torch.Tensor]
 Watcher = Callable[[dict[str, Any]], None]
 
 
@@ -41,7 +41,23 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def __call__(self, epoch: int, index: int) -> Sample:
-        """Image uint8 (H,W,3) and target, the same shapes for all samples."""
+        """Image uint8 (H,W,3), then targets; the same shapes for all samples."""
+        ...
+
+
+class Meter(Protocol):
+    """What counts over an epoch and has to go on where it was after a kill."""
+
+    def end_epoch(self) -> dict[str, Any]:
+        """Numbers for the epoch's log row; counting starts again."""
+        ...
+
+    def state(self) -> list[int]:
+        """What the checkpoint keeps."""
+        ...
+
+    def restore(self, state: list[int]) -> None:
+        """Take up a state; an empty one is the start."""
         ...
 
 
@@ -54,7 +70,8 @@ def fit(
     *,
     device: torch.device,
     workers: int = 2,
-    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    validate: Callable[[nn.Module, int], dict[str, float]] | None = None,
+    meter: Meter | None = None,
     watch: Watcher | None = None,
 ) -> None:
     """Train a net and write `model.safetensors`; go on from `last.ckpt` where there is one.
@@ -66,12 +83,14 @@ def fit(
     Args:
         model: has `backbone.normalise`.
         samples: what is trained on.
-        loss: (outputs of the net in float32, batch of targets) -> scalar.
+        loss: (outputs of the net in float32, the batch: images uint8 (N,3,H,W), then targets) -> scalar.
         settings: all numbers.
         directory: where `model.safetensors`, `last.ckpt` and `log.jsonl` go.
         device: see `nets.device`.
         workers: threads that prepare samples.
-        validate: called after every epoch with the net in evaluation; its numbers go into the log.
+        validate: called after every epoch with the net in evaluation and the iterations done; its numbers go into
+            the log.
+        meter: counts over an epoch; its numbers go into the log.
         watch: called with every log row.
 
     Raises:
@@ -83,7 +102,9 @@ def fit(
     freeze(model, settings.frozen)
     optimizer = build_optimiser(model, settings)
     start = load_checkpoint(directory, model, optimizer)
-    run = _Training(model, optimizer, loss, settings, directory, device, start, watch)
+    run = _Training(model, optimizer, loss, settings, directory, device, start, meter, watch)
+    if meter is not None:
+        meter.restore(start.meter)
     order = Order(len(samples), settings.batch_size, settings.seed)
     todo = range(start.iteration, settings.iterations)
     if start.iteration:
@@ -115,10 +136,12 @@ class _Training:
         directory: Path,
         device: torch.device,
         position: Position,
+        meter: Meter | None,
         watch: Watcher | None,
     ) -> None:
         self.model, self.optimizer, self.loss, self.settings = model, optimizer, loss, settings
-        self.directory, self.device, self.position, self.watch = directory, device, position, watch
+        self.directory, self.device, self.position = directory, device, position
+        self.meter, self.watch = meter, watch
         self._saved = self._row_time = time.monotonic()
         self._row_losses: list[float] = []
         train_mode(model, settings.frozen, norms_frozen=settings.norms_frozen)
@@ -134,10 +157,11 @@ class _Training:
         torch.manual_seed(
             int(np.random.SeedSequence([settings.seed, 1, iteration]).generate_state(1, np.uint64)[0] >> 1)
         )
-        images, targets = self._tensors(batch)
+        tensors = self._tensors(batch)
+        images = self.model.backbone.normalise(tensors[0])
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.bf16):
             outputs = self.model(images)
-        value = self.loss(outputs.float(), targets)
+        value = self.loss(outputs.float(), tensors)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         if settings.clip:
@@ -145,13 +169,12 @@ class _Training:
         self.optimizer.step()
         self._account(iteration, value.item(), factor, progress)
 
-    def _tensors(self, batch: list[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
-        images = torch.from_numpy(np.stack([image for image, _ in batch])).to(self.device)  # (N,H,W,3)
-        images = images.permute(0, 3, 1, 2)  # channels last in memory
+    def _tensors(self, batch: list[Sample]) -> list[torch.Tensor]:
+        images, *targets = (torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*batch, strict=True))
+        images = images.permute(0, 3, 1, 2)  # (N,H,W,3) -> channels last in memory
         if not self.settings.channels_last:
             images = images.contiguous()
-        targets = torch.from_numpy(np.stack([target for _, target in batch])).to(self.device)
-        return self.model.backbone.normalise(images), targets
+        return [images, *targets]
 
     def _account(self, iteration: int, value: float, factor: float, progress: Track) -> None:
         settings = self.settings
@@ -181,14 +204,16 @@ class _Training:
             )
             self._row_losses, self._row_time = [], now
 
-    def end_epoch(self, epoch: int, validate: Callable[[nn.Module], dict[str, float]] | None) -> None:
+    def end_epoch(self, epoch: int, validate: Callable[[nn.Module, int], dict[str, float]] | None) -> None:
         """Validate, log, save."""
-        numbers = {}
+        numbers: dict[str, Any] = {}
         if validate is not None:
             self.model.eval()
             with torch.inference_mode():
-                numbers = validate(self.model)
+                numbers = validate(self.model, self.position.iteration)
             train_mode(self.model, self.settings.frozen, norms_frozen=self.settings.norms_frozen)
+        if self.meter is not None:
+            numbers |= self.meter.end_epoch()
         position = self.position
         self.row(
             event="epoch",
@@ -197,7 +222,7 @@ class _Training:
             loss=position.loss_sum / max(position.loss_count, 1),
             **numbers,
         )
-        shown = "".join(f", {name} {value:.4f}" for name, value in numbers.items())
+        shown = "".join(f", {name} {value:.4f}" for name, value in numbers.items() if isinstance(value, float))
         log.info("epoch %d: loss %.4f%s", epoch, position.loss_sum / max(position.loss_count, 1), shown)
         self.position = replace(position, loss_sum=0.0, loss_count=0)
         self.checkpoint()
@@ -210,7 +235,11 @@ class _Training:
 
     def checkpoint(self) -> None:
         path = self.directory / LOG
-        self.position = replace(self.position, log_bytes=path.stat().st_size if path.exists() else 0)
+        self.position = replace(
+            self.position,
+            log_bytes=path.stat().st_size if path.exists() else 0,
+            meter=self.meter.state() if self.meter is not None else [],
+        )
         save_checkpoint(self.directory, self.model, self.optimizer, self.position)
         self._saved = time.monotonic()
 

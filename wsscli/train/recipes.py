@@ -20,11 +20,23 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "head_lr": 5.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 257, "longer": 500, "scale": (0.5, 1.25),
         "flip": True, "jitter": 0.2, "dropout": 0.1, "freeze": 3, "loss_step": 2,
     },
+    # Seeds are looked at as a whole (warped), so that they can grow through the whole object.
+    ("modern", "seeding"): {
+        "epochs": 8, "batch_size": 16, "lr": 4e-4, "weight_decay": 0.05, "optimizer": "adamw", "schedule": "one-cycle",
+        "head_lr": 5.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 257, "longer": 500, "scale": None,
+        "flip": True, "jitter": 0.2, "dropout": 0.1, "freeze": 3, "loss_step": 8,
+    },
     # DSRG, section 4.1. The paper names no length for the classifier; 8000 iterations are SEC's.
     ("dsrg", "classification"): {
         "iterations": 8000, "batch_size": 20, "lr": 5e-4, "weight_decay": 5e-4, "optimizer": "sgd", "schedule": "step",
         "step_every": 2000, "step_factor": 0.1, "head_lr": 1.0, "bias_lr": 1.0, "fast": "last", "crop_size": 321,
         "longer": 0, "scale": None, "flip": True, "jitter": 0.0, "dropout": 0.5, "freeze": 0,
+    },
+    # The authors' training on seeds: 321 x 321 to 41 x 41, x 0.33 every 1000 iterations.
+    ("dsrg", "seeding"): {
+        "iterations": 8000, "batch_size": 20, "lr": 5e-4, "weight_decay": 5e-4, "optimizer": "sgd", "schedule": "step",
+        "step_every": 1000, "step_factor": 0.33, "head_lr": 10.0, "bias_lr": 2.0, "fast": "last", "crop_size": 321,
+        "longer": 500, "scale": None, "flip": True, "jitter": 0.0, "dropout": 0.5, "freeze": 0, "loss_step": 8,
     },
     # The retraining of DSRG and DeepLab v2 (section 4.1): poly 1e-3, 321 crops of the unscaled image, labels at the
     # net's resolution.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsscli.train.augment import Image, jitter, resize, resize_mask, resized_crop, sample_rng, scaled_crop
+from wsscli.train.augment import Image, Rng, jitter, resize, resize_mask, resized_crop, sample_rng, scaled_crop
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,74 @@ class MaskSamples:
         return len(self.ids)
 
     def __call__(self, epoch: int, index: int) -> tuple[Image, NDArray[Any]]:
-        how, rng = self.augment, sample_rng(self.seed, epoch, index)
-        image, mask = self.read(self.ids[index]), self.read_mask(self.ids[index])
-        if how.scale is None:
-            image, mask = resize(image, how.crop, how.crop), resize_mask(mask, how.crop, how.crop)
-        else:
-            image, mask = scaled_crop(image, mask, how.crop, rng, longer=how.longer, scale=how.scale, fill=how.fill)
-        if how.flip and rng.random() < 0.5:
-            image, mask = image[:, ::-1], mask[:, ::-1]
-        if how.jitter:
-            image = jitter(np.ascontiguousarray(image), how.jitter, rng)
+        name = self.ids[index]
+        image, mask = _varied(self.read(name), self.read_mask(name), self.augment, sample_rng(self.seed, epoch, index))
         return image, mask
+
+
+class SeedSamples:
+    """Photos, seeds and image-level labels: (uint8 (S,S,3), uint8 (S,S), bool (K,)), and a true mask where watched.
+
+    Args:
+        ids: the images.
+        read: a photo.
+        read_mask: its seeds, uint8 (H,W), 255 = unlabelled.
+        labels: the foreground classes of each image.
+        classes: number of classes K with the background, whose column of the labels is always true.
+        augment: how samples are varied.
+        seed: of the training.
+        read_truth: a true mask, which goes through the same crop and mirroring as the seeds: a fourth array,
+            uint8 (S,S).
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        read: Callable[[str], Image],
+        read_mask: Callable[[str], Image],
+        labels: Mapping[str, Sequence[int]],
+        classes: int,
+        augment: Augment,
+        seed: int,
+        read_truth: Callable[[str], Image] | None = None,
+    ) -> None:
+        self.ids, self.read, self.read_mask, self.read_truth = ids, read, read_mask, read_truth
+        self.augment, self.seed = augment, seed
+        foreground = label_matrix([labels[name] for name in ids], classes - 1) > 0
+        self.labels = np.concatenate([np.ones((len(ids), 1), bool), foreground], axis=1)  # (N,K)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __call__(self, epoch: int, index: int) -> tuple[NDArray[Any], ...]:
+        return self._sample(index, self.augment, sample_rng(self.seed, epoch, index))
+
+    def whole(self, index: int) -> tuple[NDArray[Any], ...]:
+        """The image as it is, warped to the training's square."""
+        plain = replace(self.augment, scale=None, flip=False, jitter=0.0)
+        return self._sample(index, plain, sample_rng(self.seed, 0, index))
+
+    def _sample(self, index: int, how: Augment, rng: Rng) -> tuple[NDArray[Any], ...]:
+        name = self.ids[index]
+        image, masks = self.read(name), self.read_mask(name)
+        if self.read_truth is None:
+            image, masks = _varied(image, masks, how, rng)
+            return image, masks, self.labels[index]
+        image, masks = _varied(image, np.dstack([masks, self.read_truth(name)]), how, rng)
+        return image, masks[..., 0], self.labels[index], masks[..., 1]
+
+
+def _varied(image: Image, masks: Image, how: Augment, rng: Rng) -> tuple[Image, Image]:
+    """The image (S,S,3) and its mask (S,S), or masks (S,S,M), as training sees them."""
+    if how.scale is None:
+        image, masks = resize(image, how.crop, how.crop), resize_mask(masks, how.crop, how.crop)
+    else:
+        image, masks = scaled_crop(image, masks, how.crop, rng, longer=how.longer, scale=how.scale, fill=how.fill)
+    if how.flip and rng.random() < 0.5:
+        image, masks = image[:, ::-1], masks[:, ::-1]
+    if how.jitter:
+        image = jitter(np.ascontiguousarray(image), how.jitter, rng)
+    return image, masks
 
 
 def label_matrix(labels: Sequence[Sequence[int]], classes: int) -> NDArray[np.float32]:

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# DSRG (Huang et al., CVPR 2018), from image-level labels to test masks: CAM seeds, a net that learns from seeds which
+# grow while it learns, and a second net trained on the first one's masks.
+#
+#   examples/dsrg.sh DATA [OUT]
+#
+# DATA: a PASCAL VOC devkit, or a COCO root (images/, annotations/instances_<split>.json). Run it again after an
+# interruption: finished steps do nothing, the interrupted one goes on.
+#
+#   NETWORK   lite0 (default: the embedded backbone, on a CPU too), vgg16 or resnet101 (the paper's networks with the
+#             paper's schedules; a GPU and ImageNet weights are needed)
+#   ORIGINAL  1 = where the authors' code departs from the paper, as the code has it
+#   TRAIN, TEST   names of the splits (train, val; for COCO TRAIN=train2017 TEST=val2017)
+#   WATCH     true masks of the training images (a directory, or truth): how good the supervision is, per epoch, in
+#             seg/log.jsonl and seg/supervision.svg; no training sees them
+#   CLS, SEG, RETRAIN, DEVICE   further options, e.g. SEG='--epochs 4'
+set -euo pipefail
+data=${1:?usage: dsrg.sh DATA [OUT]}
+out=${2:-runs/dsrg}
+network=${NETWORK:-lite0}
+train=${TRAIN:-train}
+test=${TEST:-val}
+read -ra cls <<<"${CLS:-}"
+read -ra seg <<<"${SEG:-}"
+read -ra retrain <<<"${RETRAIN:-}"
+device=(--device "${DEVICE:-auto}")
+export WSS_DATA=$data
+
+if [[ $network == vgg16 || $network == resnet101 ]]; then
+  # Sections 3.1 and 4.1: one size, the highest 20% of the maximum; SGD schedules; 321 x 321 to 41 x 41.
+  recipe=(--recipe dsrg --backbone "$network")
+  cls=("${recipe[@]}" "${cls[@]}")
+  seg=("${recipe[@]}" "${seg[@]}")
+  retrain=("${recipe[@]}" "${retrain[@]}")
+  first=(--init imagenet)
+else
+  cls=(--backbone "$network" "${cls[@]}")
+  seg=(--backbone "$network" "${seg[@]}")
+  retrain=(--backbone "$network" "${retrain[@]}")
+  first=(--init "$out/cls")  # a small set: what the classifier has learnt is not thrown away
+fi
+if [[ ${ORIGINAL:-0} == 1 ]]; then
+  seg+=(--original-quirks --crf-unary probability --crf-grad dsrg)
+  pseudo=()  # argmax over all classes
+else
+  pseudo=(--labels-only)  # an image's own classes only
+fi
+if [[ -n ${WATCH:-} ]]; then
+  seg+=(--watch-supervision "$WATCH")
+fi
+
+wss train-cls --split "$train" "${device[@]}" "${cls[@]}" -o "$out/cls"
+wss make-seeds --method cam --model "$out/cls" "${device[@]}" -o "$out/seeds"
+wss train-seg "$out/seeds" --loss balanced-seed --boundary 1.0 --grow --theta-fg 0.85 --theta-bg 0.99 \
+  "${first[@]}" "${device[@]}" "${seg[@]}" -o "$out/seg"
+
+# Retraining (section 4.4): the net's masks of the training images, from three sizes and refined, are the supervision.
+wss predict "$out/seg" --split "$train" --scales 0.75,1,1.25 --flip --crf "${pseudo[@]}" "${device[@]}" -o "$out/pseudo"
+wss train-seg "$out/pseudo" --loss ce --init "$out/seg" "${device[@]}" "${retrain[@]}" -o "$out/net"
+
+wss predict "$out/net" --split "$test" --crf "${device[@]}" -o "$out/$test"
+wss eval "$out/$test" --split "$test" --per-class || echo "no true masks of $test: the masks are in $out/$test/masks" >&2

@@ -1,0 +1,142 @@
+"""What a segmentation net is trained towards: masks as they are, or seeds that grow while it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch.nn import functional as F
+
+from wsscli.grow.batched import grow_batch
+from wsscli.losses.boundary import Gradient, boundary
+from wsscli.losses.cross_entropy import cross_entropy
+from wsscli.losses.seeding import balanced_seeding, seeding
+from wsscli.nets.geometry import upsample
+from wsscli.refine.grid import GridEngine, Unary, grid_crf
+
+Batch = Sequence[torch.Tensor]
+SeedLoss = Literal["seed", "balanced-seed"]
+SEED_LOSSES = {"seed": seeding, "balanced-seed": balanced_seeding}
+
+
+class Watch(Protocol):
+    """Who looks at the supervision of every step."""
+
+    def add(self, seeds: torch.Tensor, supervision: torch.Tensor, truth: torch.Tensor) -> None:
+        """Seeds, supervision and true masks of a batch, each uint8 (N,h,w)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Cross-entropy on masks (images, masks uint8 (N,H,W)); see `losses.cross_entropy`.
+
+    Attributes:
+        stride: of the net.
+        step: every so many rows and columns of pixels enter the loss.
+    """
+
+    stride: int
+    step: int
+
+    def __call__(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        target = batch[1][:, :: self.step, :: self.step]
+        return cross_entropy(_at(logits, target, self.stride, self.step), target)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """A seeding loss and the boundary loss, on seeds that may grow into what the net is sure of.
+
+    All of it happens on a grid of every `step`-th row and column of pixels. Each step grows the ORIGINAL seeds into
+    that step's own probabilities after the CRF; nothing is kept, so an early mistake does not stay.
+
+    A batch is images uint8 (N,3,H,W), seeds uint8 (N,H,W), labels bool (N,K) (column = class id, the background
+    always), and, where somebody watches, true masks uint8 (N,H,W), which enter no loss.
+
+    Attributes:
+        stride: of the net.
+        step: distance of the grid's points in pixels.
+        loss: which seeding loss.
+        boundary: weight of the boundary loss; 0 leaves it out.
+        boundary_gradient: see `losses.boundary`.
+        grow: whether seeds grow.
+        theta_fg, theta_bg, original_quirks: see `grow.dsrg.grow`.
+        crf_engine, crf_unary: see `refine.grid.grid_crf`.
+        crf_scale: photo pixels a step of the grid: divides the CRF's distances.
+        watch: is shown the supervision of every step.
+
+    Source: Huang et al. 2018 (DSRG), sections 3.2 and 3.3, equations 1-3.
+    Differs: the seeds grow into the probabilities after the CRF, as in the authors' code; the paper's H is the net's.
+    """
+
+    stride: int
+    step: int
+    loss: SeedLoss = "balanced-seed"
+    boundary: float = 1.0
+    boundary_gradient: Gradient = "none"
+    grow: bool = True
+    theta_fg: float = 0.85
+    theta_bg: float = 0.99
+    original_quirks: bool = False
+    crf_engine: GridEngine = "auto"
+    crf_unary: Unary = "log-probability"
+    crf_scale: float = 12.0
+    watch: Watch | None = None
+
+    def __call__(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        images, masks, labels = batch[:3]
+        seeds = masks[:, :: self.step, :: self.step]  # (N,h,w)
+        logits = _at(logits, seeds, self.stride, self.step)  # (N,K,h,w)
+        smooth = self._smooth(logits, images) if self.grow or self.boundary else None
+        supervision = seeds
+        if self.grow and smooth is not None:
+            supervision = self.grown(seeds, smooth, labels)
+        value = SEED_LOSSES[self.loss](logits, supervision)
+        if self.boundary and smooth is not None:
+            value = value + self.boundary * boundary(logits, smooth, self.boundary_gradient)
+        if self.watch is not None:
+            self.watch.add(seeds, supervision, batch[3][:, :: self.step, :: self.step])
+        return value
+
+    def supervision(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """uint8 (N,h,w): what this net would be trained on, were this batch to come now."""
+        seeds = batch[1][:, :: self.step, :: self.step]
+        if not self.grow:
+            return seeds
+        return self.grown(seeds, self._smooth(_at(logits, seeds, self.stride, self.step), batch[0]), batch[2])
+
+    def grown(self, seeds: torch.Tensor, smooth: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """DSRG(S, H) of a batch."""
+        return grow_batch(
+            seeds, smooth, labels,
+            theta_fg=self.theta_fg, theta_bg=self.theta_bg, original_quirks=self.original_quirks,
+        )  # fmt: skip
+
+    def _smooth(self, logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return grid_crf(
+                at_grid(images, self.step), logits.softmax(1),
+                engine=self.crf_engine, unary=self.crf_unary, scale=self.crf_scale,
+            )  # fmt: skip
+
+
+def at_grid(images: torch.Tensor, step: int) -> torch.Tensor:
+    """uint8 (N,3,H,W) -> float32 (N,3,h,w): the mean colour around every `step`-th row and column."""
+    pixels = images.float()
+    if step == 1:
+        return pixels
+    reach = step // 2
+    side = 2 * reach + 1
+    # ceil_mode: the grid has a point wherever [::step] has one
+    pooled = F.avg_pool2d(pixels, side, step, reach, ceil_mode=True, count_include_pad=False)
+    height, width = (-(-length // step) for length in images.shape[-2:])
+    return pooled[..., :height, :width]
+
+
+def _at(logits: torch.Tensor, target: torch.Tensor, stride: int, step: int) -> torch.Tensor:
+    """The net's maps at the points of a target (N,h,w) that are `step` pixels apart."""
+    height, width = target.shape[-2:]
+    return upsample(logits, (height, width), stride, step=step)
