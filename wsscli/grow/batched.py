@@ -30,7 +30,7 @@ def grow_batch(
 ) -> torch.Tensor:
     """Grow the seeds of a batch: DSRG(S, H) of each image, bit for bit what `dsrg.grow` gives.
 
-    On the CPU `dsrg.grow` takes image after image (0.1 ms each at 41 x 41, a quarter of the batched form's time). On
+    On the CPU `dsrg.grow` takes image after image (0.1 ms each at 41 x 41, a third of the batched form's time). On
     a device all images and classes grow at once, one ring of pixels a round.
 
     Args:
@@ -97,8 +97,8 @@ def _at_once(
 
     Whether something changed is known to the device only; to ask is a round trip on which the host waits for all
     work queued so far. A round too many changes nothing and costs microseconds, so the host asks after 16 rounds,
-    then after 32 more, then 64: most batches at 41 x 41 cost one or two questions, and never more than three times the
-    rounds needed. The check for NaN travels with the first question.
+    then after 32 more, then 64: one or two questions for most batches at 41 x 41, and past the first at most three
+    times the rounds needed. The check for NaN travels along.
     """
     k = probabilities.shape[1]
     ids = torch.arange(k, device=seeds.device)
