@@ -166,17 +166,26 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'train-seg')
-            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --arch) words='deeplab deeplab-largefov'; value=1 ;;
-                --loss) words='ce'; value=1 ;;
+                --loss) words='ce seed balanced-seed'; value=1 ;;
                 --backbone) words=''; value=1 ;;
                 --init) words=''; value=1 ;;
                 --output-stride) words=''; value=1 ;;
                 --hidden) words=''; value=1 ;;
                 --size) words=''; value=1 ;;
                 --loss-step) words=''; value=1 ;;
+                --boundary) words=''; value=1 ;;
+                --theta-fg) words=''; value=1 ;;
+                --theta-bg) words=''; value=1 ;;
+                --crf-engine) words='auto lattice dense'; value=1 ;;
+                --crf-unary) words='log-probability probability'; value=1 ;;
+                --crf-scale) words=''; value=1 ;;
+                --crf-grad) words='none dsrg'; value=1 ;;
+                --watch-supervision) words=''; value=1 ;;
+                --snapshot-supervision) words=''; value=1 ;;
                 --recipe) words='modern dsrg'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
@@ -292,6 +301,23 @@ _wss() {
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
+        'import cam-npy')
+            words='-o --out --schema --map --supervision --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --schema) words='psa irn puzzlecam clip-es toco'; value=1 ;;
+                --map) words=''; value=1 ;;
+                --supervision) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
         'import sec-cues')
             words='-o --out --ids --grid --supervision --data --split --format --labels --class-names --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
@@ -317,6 +343,16 @@ _wss() {
                 --image-set) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
             esac ;;
+        'export cam-npy')
+            words='-o --out --schema --normalise --no-normalise --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --schema) words='psa irn puzzlecam clip-es toco'; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
         'methods')
             words='--json --help'
             case "$before" in
@@ -325,8 +361,8 @@ _wss() {
             words='--json --help'
             case "$before" in
             esac ;;
-        'import '*) words='masks sec-cues' ;;
-        'export '*) words='voc-server' ;;
+        'import '*) words='masks cam-npy sec-cues' ;;
+        'export '*) words='voc-server cam-npy' ;;
         *) words='demo train-cls make-seeds saliency argmax crf grabcut grow train-seg predict eval show verify import export methods doctor --help --version' ;;
     esac
     if ((COMP_CWORD == 1)); then words='demo train-cls make-seeds saliency argmax crf grabcut grow train-seg predict eval show verify import export methods doctor --help --version'; value=; fi

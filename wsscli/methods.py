@@ -65,6 +65,21 @@ METHODS: dict[str, Method] = {
         "Seeds grow into 8-connected pixels that a network is sure of.",
         "Huang et al., DSRG, CVPR 2018, section 3.3",
     ),
+    "balanced-seeding": Method(
+        "train-seg", "--loss balanced-seed --grow", "wsscli.losses.seeding:balanced_seeding",
+        "A network learns from seeds that grow while it learns; foreground and background weigh alike.",
+        "Huang et al., DSRG, CVPR 2018, sections 3.2 and 3.3",
+    ),
+    "seeding": Method(
+        "train-seg", "--loss seed", "wsscli.losses.seeding:seeding",
+        "A network learns from seeds alone, all pixels weighing alike.",
+        "Kolesnikov and Lampert, SEC, ECCV 2016",
+    ),
+    "boundary-loss": Method(
+        "train-seg", "--boundary", "wsscli.losses.boundary:boundary",
+        "A network's maps are pulled to what a fully connected CRF makes of them.",
+        "Kolesnikov and Lampert, SEC, ECCV 2016; Huang et al., DSRG, CVPR 2018",
+    ),
     "dense-crf": Method(
         "crf", "", "wsscli.refine.crf:dense_crf",
         "Fully connected CRF with Gaussian edge potentials, mean field on a permutohedral lattice.",

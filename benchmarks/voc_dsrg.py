@@ -1,0 +1,162 @@
+"""DSRG's table 2 and figure 4 in effect, on real photos: every arm, scored, in one resumable script.
+
+    python benchmarks/voc_dsrg.py ../shared/data/voc [--lists ../shared/data/lists/sec] [--out runs/voc] [--seed 0] [--only ARM,...]
+
+Goes on from voc_chain.py's classifier and seeds in OUT, or makes them. Arms are judged twice: the supervision they
+train on, against train masks, per epoch (supervision.csv); the nets, on val (results.csv), without a CRF at test but
+for the last rows. A row is written as its arm ends and skipped when it is there. True masks enter no weak arm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+from voc_chain import CLASSES, Chain, wss
+
+from wsscli.data.voc import VOC_NAMES
+from wsscli.evaluate.summary import summarise
+
+SUPERVISION = Path(__file__).with_name("supervision.csv")
+FIELDS = [
+    "run", "seed", "epoch", "precision", "recall", "iou", "coverage", "foreground_precision", "foreground_recall",
+    "background_precision", "command",
+]  # fmt: skip
+CHOSEN = [0 if name == "background" else VOC_NAMES.index(name) + 1 for name in CLASSES.split(",")]
+GROW = "--loss balanced-seed --grow"
+ARMS = {
+    "plain": ("plain seeding", "--loss seed"),
+    "balanced": ("balanced seeding", "--loss balanced-seed"),
+    "grow": ("balanced seeding + growing", GROW),
+    "foreground": ("growing, foreground only", f"{GROW} --theta-bg inf"),
+    "background": ("growing, background only", f"{GROW} --theta-fg inf"),
+    "code": ("growing as the authors' code", f"{GROW} --original-quirks --crf-unary probability --crf-grad dsrg"),
+}
+TEST = "--flip"
+
+
+def supervision(run: str, net: Path, seed: int, command: str) -> None:
+    """Append the rows of an arm's epochs, the seeds as epoch 0, unless they are there."""
+    there = []
+    if SUPERVISION.exists():
+        with SUPERVISION.open(newline="") as stream:
+            there = [row for row in csv.DictReader(stream) if row["run"] == run and row["seed"] == str(seed)]
+    if there:
+        return
+    log = [json.loads(line) for line in (net / "log.jsonl").read_text().splitlines()]
+    epochs = [row for row in log if row["event"] == "epoch"]
+    matrices = [(0, epochs[0]["seeds"]["confusion"])]
+    matrices += [(row["epoch"], row["supervision"]["confusion"]) for row in epochs]
+    new = not SUPERVISION.exists()
+    with SUPERVISION.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        for epoch, matrix in matrices:
+            found = summarise(np.array(matrix), classes=CHOSEN)
+            numbers = {
+                "precision": found.mean_precision, "recall": found.mean_recall, "iou": found.miou,
+                "coverage": found.coverage, "foreground_precision": found.foreground_precision,
+                "foreground_recall": found.foreground_recall, "background_precision": found.background_precision,
+            }  # fmt: skip
+            row = {name: round(value, 4) for name, value in numbers.items()}
+            writer.writerow({"run": run, "seed": seed, "epoch": epoch, "command": command, **row})
+
+
+class Dsrg:
+    """The arms on one kind of seeds."""
+
+    def __init__(self, chain: Chain, kind: str, seeds: str):
+        self.chain, self.kind, self.seeds = chain, kind, seeds
+        self.suffix = f"-s{chain.seed}" if chain.seed else ""
+
+    def arm(self, key: str) -> str:
+        """Train an arm on the seeds; its supervision and its val figure."""
+        title, options = ARMS[key]
+        name, run = f"dsrg-{self.kind}-{key}{self.suffix}", f"{title}, {self.kind} seeds"
+        out = self.chain.out
+        line = f"train-seg {out}/{self.seeds} {options} --init {out}/cls --watch-supervision truth"
+        net = self.chain.step(name, line)
+        command = shlex.join(["wss", *shlex.split(line), "--seed", str(self.chain.seed), "-o", str(net)])
+        supervision(run, net, self.chain.seed, command)
+        self.chain.step(f"{name}-val", f"predict {net} --split val {TEST}")
+        self.chain.score(run, f"{name}-val", "val")
+        return name
+
+    def retrain(self) -> None:
+        """The net's masks of the train photos, and the net trained on them."""
+        net, out = self.chain.out / self.arm("grow"), self.chain.out
+        pseudo, again = f"{net.name}-pseudo", f"{net.name}-retrain"
+        self.chain.step(pseudo, f"predict {net} --split train --scales 0.75,1,1.25 --flip --crf --labels-only")
+        self.chain.score(f"masks for retraining, {self.kind} seeds", pseudo, "train")
+        self.chain.step(again, f"train-seg {out}/{pseudo} --init {net}")
+        self.tested(again, f"+ retraining, {self.kind} seeds")
+
+    def tested(self, name: str, run: str) -> None:
+        """A net's val figures as it is and with the CRF at test."""
+        out = self.chain.out
+        self.chain.step(f"{name}-val", f"predict {out}/{name} --split val --scales 0.75,1 --flip")
+        self.chain.score(run, f"{name}-val", "val")
+        self.chain.step(f"{name}-val-crf", f"predict {out}/{name} --split val --scales 0.75,1 --flip --crf")
+        self.chain.score(f"{run}, CRF at test", f"{name}-val-crf", "val")
+
+    def full(self) -> None:
+        """The upper figure: true masks, trained as often: once from the classifier, and once more from there."""
+        out = self.chain.out
+        self.chain.step("full-again" + self.suffix, f"train-seg {out}/truth --init {out}/full")
+        self.tested("full-again" + self.suffix, "true masks, trained twice")
+
+
+def intervals(chain: Chain, pairs: list[tuple[str, str]]) -> None:
+    """Paired bootstrap over the val photos, printed as a table."""
+    print("| first | second | difference | 95% interval | resolved |\n| --- | --- | --- | --- | --- |")
+    for first, second in pairs:
+        both = [str(chain.out / f"{name}-val") for name in (first, second)]
+        if not all(Path(path, "wss.json").exists() for path in both):
+            continue
+        command = ["wss", "eval", *both, "--split", "val", "--classes", CLASSES, "--bootstrap", "--json"]
+        found = json.loads(wss(command))["comparisons"][0]
+        print(
+            f"| {first} | {second} | {found['difference']:+.3f} | {found['low']:+.3f} to {found['high']:+.3f} | "
+            f"{'yes' if found['resolved'] else 'no'} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--lists", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("runs/voc"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default=",".join([*ARMS, "retrain", "full"]))
+    parser.add_argument("--seeds", default="our,SEC", help="which seeds: our, SEC")
+    given = parser.parse_args()
+    chain = Chain(given.data, given.out, given.seed)
+    chosen = given.only.split(",")
+    kinds = {"our": "dsrg-seeds", "SEC": "sec-seeds"}
+    for kind in given.seeds.split(","):
+        if kind == "SEC":
+            lists = given.lists or given.data.parent / "lists/sec"
+            files = f"{lists}/localization_cues.pickle.gz --ids {lists}/input_list.txt"
+            chain.step(kinds[kind], f"import sec-cues {files} --data {given.data} --split train")
+        dsrg = Dsrg(chain, kind, kinds[kind])
+        for key in ARMS:
+            if key in chosen:
+                dsrg.arm(key)
+        if "retrain" in chosen:
+            dsrg.retrain()
+        if "full" in chosen and kind == "our":
+            dsrg.full()
+    s = f"-s{given.seed}" if given.seed else ""
+    order = ["plain", "balanced", "grow", f"grow{s}-retrain"]
+    for kind in given.seeds.split(","):
+        names = [f"dsrg-{kind}-{key}" + ("" if "retrain" in key else s) for key in order]
+        intervals(chain, [*zip(names, names[1:], strict=False), (names[0], names[2]), (names[3], "full-again" + s)])
+
+
+if __name__ == "__main__":
+    main()
