@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from wsscli.data.dataset import open_dataset
@@ -42,6 +43,76 @@ def test_cam_chain(voc, tmp_path):
     assert "split train" in done.stderr and "split val" in done.stderr
     again = bash(script, tmp_path, **QUICK)
     assert again.returncode == 0 and again.stderr.count("nothing to do") == 9
+
+
+def test_dsrg(voc, tmp_path):
+    script = f"{EXAMPLES / 'dsrg.sh'} {voc} runs/dsrg"
+    quick = {"NETWORK": "tiny", "CLS": "--init none --epochs 2", "SEG": "--epochs 2", "RETRAIN": "--epochs 2"}
+    done = bash(script, tmp_path, **quick, WATCH="truth", ORIGINAL="1")
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "runs" / "dsrg"
+    for name in ("seeds", "pseudo", "val"):
+        assert open_maskdir(out / name).ids
+    options = json.loads((out / "seg" / "wss.json").read_text())["options"]
+    assert options["loss"] == "balanced-seed" and options["grow"] and options["crf_unary"] == "probability"
+    assert json.loads((out / "net" / "wss.json").read_text())["supervision"] == ["image-labels"]
+    assert "supervision" in (out / "seg" / "log.jsonl").read_text()
+    again = bash(script, tmp_path, **quick, WATCH="truth", ORIGINAL="1")
+    assert again.returncode == 0 and again.stderr.count("nothing to do") == 6
+
+
+def test_dsrg_on_coco_with_the_paper_s_flags(voc, tmp_path):
+    """The commands that vgg16 and resnet101 get (written down, not run), and a COCO root with the tiny net."""
+    coco = write_coco(voc, tmp_path / "coco")
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (bin_ / "wss").write_text('#!/bin/sh\necho "wss $*" >> "$LINES"\n')
+    (bin_ / "wss").chmod(0o755)
+    lines = {}
+    for network in ("vgg16", "resnet101"):
+        record = tmp_path / f"{network}.txt"
+        script = f"PATH={bin_}:$PATH {EXAMPLES / 'dsrg.sh'} {coco} runs/{network}"
+        done = bash(script, tmp_path, NETWORK=network, TRAIN="train", TEST="val", LINES=str(record))
+        assert done.returncode == 0, done.stderr
+        lines[network] = record.read_text().splitlines()
+    assert [line.split()[1] for line in lines["vgg16"]] == [
+        "train-cls", "make-seeds", "train-seg", "predict", "train-seg", "predict", "eval",
+    ]  # fmt: skip
+    for network, found in lines.items():
+        trainings = [line for line in found if " train-" in line]
+        assert all(f"--recipe dsrg --backbone {network}" in line for line in trainings)
+        assert "--loss balanced-seed --boundary 1.0 --grow" in trainings[1] and "--init imagenet" in trainings[1]
+    done = bash(f"{EXAMPLES / 'dsrg.sh'} {coco} runs/tiny", tmp_path, NETWORK="tiny", CLS="--init none --epochs 1",
+                SEG="--epochs 1", RETRAIN="--epochs 1")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def write_coco(voc, root):
+    """The generated set as COCO instances: the pixels of each class as one RLE."""
+    (root / "annotations").mkdir(parents=True)
+    for split in ("train", "val"):
+        data = open_dataset(voc, split=split)
+        (root / split).mkdir()
+        images, annotations = [], []
+        for number, name in enumerate(data.ids):
+            (root / split / f"{name}.jpg").write_bytes(data.image_path(name).read_bytes())
+            height, width = data.size(name)
+            images.append({"id": number, "file_name": f"{name}.jpg", "height": height, "width": width})
+            truth = data.truth(name)
+            for c in data.labels(name):
+                flat = (truth == c).T.ravel()
+                edges = np.flatnonzero(np.diff(flat.astype(np.int8))) + 1
+                counts = np.diff([0, *edges, flat.size]).tolist()
+                annotations.append(
+                    {
+                        "id": len(annotations), "image_id": number, "category_id": c, "iscrowd": 0,
+                        "segmentation": {"size": [height, width], "counts": ([0] if flat[0] else []) + counts},
+                    }
+                )  # fmt: skip
+        categories = [{"id": c, "name": name} for c, name in enumerate(data.classes.names) if c]
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+    return root
 
 
 def test_own_photos(voc, tmp_path):
