@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from wsscli.train.augment import jitter, resize, resize_mask, resized_crop, sample_rng, scaled_crop
-from wsscli.train.samples import Augment, LabelSamples, MaskSamples, label_matrix
+from wsscli.train.samples import Augment, LabelSamples, MaskSamples, SeedSamples, label_matrix
 
 
 def photo(height=40, width=60, seed=0):
@@ -112,3 +112,82 @@ def test_flip_turns_image_and_mask_together():
         assert np.array_equal(out[:, :, 0] == 200, labels == 1)
         seen.add(bool(labels[0, 0]))
     assert seen == {True, False}
+
+
+def labelled(count=2, seed=0, shape=(40, 60)):
+    """Photos whose red channel is the seed of the pixel and whose green channel is its true class."""
+    rng = np.random.default_rng(seed)
+    images = {}
+    for name in "abcdef"[:count]:
+        image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        image[..., :2] = rng.integers(0, 4, (*shape, 2), dtype=np.uint8)
+        images[name] = image
+    return images
+
+
+def seed_samples(images, labels=None, *, truth=True, how=None, classes=4, seed=4):
+    return SeedSamples(
+        list(images),
+        images.__getitem__,
+        lambda name: np.ascontiguousarray(images[name][..., 0]),
+        labels or dict.fromkeys(images, (1,)),
+        classes,
+        how or Augment(crop=33, longer=60, scale=(1.0, 1.0)),
+        seed,
+        (lambda name: np.ascontiguousarray(images[name][..., 1])) if truth else None,
+    )
+
+
+def test_label_columns_of_seed_samples():
+    images = labelled(3)
+    samples = seed_samples(images, {"a": (1, 3), "b": (), "c": (2,)})
+    rows = [samples(0, i)[2] for i in range(3)]
+    assert all(row.dtype == bool for row in rows)
+    assert np.array(rows).astype(int).tolist() == [[1, 1, 0, 1], [1, 0, 0, 0], [1, 0, 1, 0]]  # the background always
+
+
+def test_the_truth_goes_through_the_same_crop_and_mirror_as_the_seeds():
+    samples = seed_samples(labelled())
+    flips = set()
+    for epoch in range(12):
+        image, seeds, _, truth = samples(epoch, 0)
+        inside = seeds != 255
+        assert image.shape == (33, 33, 3) and seeds.shape == truth.shape == (33, 33)
+        assert np.array_equal(seeds, image[..., 0]) and np.array_equal(truth, image[..., 1]) and inside.all()
+        flips.add(any(np.array_equal(image[0, ::-1], line) for line in windows(samples.read("a"), 33)))
+    assert flips == {True, False}
+
+
+def windows(image, size):
+    """Every horizontal run of `size` pixels of an image."""
+    return (image[y, x : x + size] for y in range(image.shape[0]) for x in range(image.shape[1] - size + 1))
+
+
+@pytest.mark.parametrize("scale", [None, (0.5, 1.0), (1.0, 1.0)])
+def test_watching_changes_no_sample(scale):
+    images, how = labelled(), Augment(crop=33, longer=60, scale=scale, jitter=0.2)
+    watched, plain = seed_samples(images, how=how), seed_samples(images, how=how, truth=False)
+    masks = MaskSamples(list(images), images.__getitem__, plain.read_mask, how, seed=4)
+    assert len(watched) == len(plain) == 2
+    for epoch in range(4):
+        for index in range(2):
+            four, three, two = watched(epoch, index), plain(epoch, index), masks(epoch, index)
+            assert (len(four), len(three)) == (4, 3)
+            assert all(np.array_equal(a, b) for a, b in zip(four, three, strict=False))
+            assert all(np.array_equal(a, b) for a, b in zip(three, two, strict=False))  # as with --loss ce
+
+
+def test_the_border_of_the_image_is_255_in_seeds_and_truth():
+    samples = seed_samples(labelled(shape=(20, 60)))
+    _, seeds, _, truth = samples(0, 0)
+    assert ((seeds == 255) == (truth == 255)).all() and (seeds == 255).any() and (seeds != 255).any()
+
+
+def test_whole_is_the_image_warped_and_nothing_else():
+    images = labelled()
+    how = Augment(crop=33, longer=60, scale=(0.5, 1.0), flip=True, jitter=0.3)
+    image, seeds, labels, truth = seed_samples(images, {"a": (2,), "b": (1,)}, how=how).whole(1)
+    assert np.array_equal(image, resize(images["b"], 33, 33))
+    assert np.array_equal(seeds, resize_mask(np.ascontiguousarray(images["b"][..., 0]), 33, 33))
+    assert np.array_equal(truth, resize_mask(np.ascontiguousarray(images["b"][..., 1]), 33, 33))
+    assert labels.tolist() == [True, True, False, False]

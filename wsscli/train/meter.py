@@ -38,9 +38,9 @@ class SupervisionMeter:
         """The epoch's numbers for the log; counting starts again.
 
         Returns:
-            `supervision`: precision, recall, iou (means over classes that the truth or the mask holds), coverage,
-            and `confusion`, rows = truth, last column = unlabelled; `seeds`: the same of the seeds under the same
-            crops and mirrorings. See `evaluate.summary` for what the numbers are.
+            `supervision`: precision, recall, iou (means over classes that the truth or the mask holds), coverage
+            (None where there is nothing to judge), and `confusion`, rows = truth, last column = unlabelled; `seeds`:
+            the same of the seeds under the same crops and mirrorings. See `evaluate.summary` for what they are.
         """
         seeds, supervision = self._matrices()
         self._counts.zero_()
@@ -68,4 +68,6 @@ def _numbers(matrix: NDArray[np.int64]) -> dict[str, Any]:
         "iou": found.miou,
         "coverage": found.coverage,
     }
-    return {name: round(value, 6) for name, value in numbers.items()} | {"confusion": matrix.tolist()}
+    # JSON has no NaN: None where there was nothing to judge
+    rounded = {name: None if value != value else round(value, 6) for name, value in numbers.items()}
+    return rounded | {"confusion": matrix.tolist()}

@@ -96,7 +96,7 @@ class Seeds:
             supervision = self.grown(seeds, smooth, labels)
         value = SEED_LOSSES[self.loss](logits, supervision)
         if self.boundary and smooth is not None:
-            value = value + self.boundary * boundary(logits, smooth, self.boundary_gradient)
+            value = value + self.boundary * boundary(logits, smooth, self.boundary_gradient, self.crf_unary)
         if self.watch is not None:
             self.watch.add(seeds, supervision, batch[3][:, :: self.step, :: self.step])
         return value
