@@ -55,10 +55,11 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'make-seeds')
-            words='-o --out --model --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --saliency --saliency-supervision --bf16 --device --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --bf16 --device --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --model) words=''; value=1 ;;
+                --cams) words=''; value=1 ;;
                 --method) words='cam'; value=1 ;;
                 --cam) words='cam grad-cam grad-cam++ layer-cam'; value=1 ;;
                 --class-map) words=''; value=1 ;;
@@ -67,6 +68,7 @@ _wss() {
                 --fg-rule) words='max-fraction quantile'; value=1 ;;
                 --fg-threshold) words=''; value=1 ;;
                 --bg-threshold) words=''; value=1 ;;
+                --bg-heat) words=''; value=1 ;;
                 --saliency) words=''; value=1 ;;
                 --saliency-supervision) words=''; value=1 ;;
                 --device) words=''; value=1 ;;

@@ -66,6 +66,7 @@ def test_one_pixel() -> None:
     [
         ({"fg_threshold": 0.0}, "hard seeds: the foreground threshold is 0.0; give one above 0 and at most 1"),
         ({"fg_threshold": 1.5}, "hard seeds: the foreground threshold is 1.5; give one above 0 and at most 1"),
+        ({"bg_heat": 0.0}, "hard seeds: the background's share of heat is 0.0; give one above 0 and at most 1"),
         ({"bg_threshold": -1.0}, "hard seeds: the background threshold is -1.0; give one between 0 and 1"),
         (
             {"saliency": np.zeros((2, 2), np.float32)},
@@ -88,7 +89,7 @@ def test_bad_input_is_named(changes: dict, text: str) -> None:
     assert str(error.value) == text
 
 
-def literal(cams, classes, size, saliency, rule: FgRule, fg: float, bg: float) -> np.ndarray:
+def literal(cams, classes, size, saliency, rule: FgRule, fg: float, bg: float, heat: float) -> np.ndarray:
     height, width = size
     seeds: dict[int, set] = {}
     for cam, c in zip(cams, classes, strict=True):
@@ -105,7 +106,9 @@ def literal(cams, classes, size, saliency, rule: FgRule, fg: float, bg: float) -
             if here:
                 out[y, x] = min(here, key=lambda c: (len(seeds[c]), c))
             elif saliency is not None and saliency[y, x] < bg:
-                out[y, x] = 0
+                warm = [cam for cam in cams if cam[y, x] > 0 and cam[y, x] >= np.float32(heat) * cam.max()]
+                if heat == 1 or not warm:
+                    out[y, x] = 0
     return out
 
 
@@ -121,8 +124,9 @@ def test_equal_to_the_literal_form(data: st.DataObject) -> None:
     saliency = rng.random(size).astype(np.float32) / 4 if data.draw(st.booleans()) else None
     rule: FgRule = data.draw(st.sampled_from(["max-fraction", "quantile"]))
     fg = data.draw(st.sampled_from([0.1, 0.25, 0.5, 0.75, 1.0]))
-    found = hard_seeds(cams, classes, size, saliency, fg_rule=rule, fg_threshold=fg, bg_threshold=0.06)
-    np.testing.assert_array_equal(found, literal(cams, classes, size, saliency, rule, fg, 0.06))
+    heat = data.draw(st.sampled_from([0.25, 0.4, 1.0]))
+    found = hard_seeds(cams, classes, size, saliency, fg_rule=rule, fg_threshold=fg, bg_threshold=0.06, bg_heat=heat)
+    np.testing.assert_array_equal(found, literal(cams, classes, size, saliency, rule, fg, 0.06, heat))
 
 
 @given(st.integers(0, 2**20))

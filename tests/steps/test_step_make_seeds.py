@@ -62,7 +62,7 @@ def test_heatmaps_and_seeds_of_the_images_own_classes(scenes):
     assert [(i.role, Path(i.path).name) for i in manifest.inputs] == [("model", "cls")]
     assert manifest.options == {
         "method": "cam", "cam": "cam", "model": "trained", "scales": [0.5, 1.0, 1.5], "flip": True,
-        "output_stride": 16, "fg_rule": "max-fraction", "fg_threshold": 0.65, "bg_threshold": 0.06,
+        "output_stride": 16, "fg_rule": "max-fraction", "fg_threshold": 0.65, "bg_threshold": 0.06, "bg_heat": 0.2,
         "saliency": "rbd", "bf16": False, "device": "cpu",
     }  # fmt: skip
     for name, classes in {"a": [1], "b": [2], "c": [1, 2], "d": [1, 2]}.items():
@@ -72,7 +72,7 @@ def test_heatmaps_and_seeds_of_the_images_own_classes(scenes):
         assert scores.scores.min() >= 0
         assert set(np.unique(mask)) <= {0, 255, *classes}
         photo = np.array(Image.open(scenes.root / f"JPEGImages/{name}.jpg"))
-        wanted = hard_seeds(scores.scores, classes, size, rbd(photo), fg_threshold=0.65)
+        wanted = hard_seeds(scores.scores, classes, size, rbd(photo), fg_threshold=0.65, bg_heat=0.2)
         np.testing.assert_array_equal(mask, wanted)
 
 
@@ -92,7 +92,7 @@ def test_bytes_do_not_depend_on_workers_and_stored_saliency_is_as_good_as_comput
 def test_grad_cam_gives_nearly_the_seeds_of_cam_and_the_other_forms_run(scenes):
     source = model(scenes)
     forms = {
-        form: seeds(scenes, source, form, cam=form, scales=(1.0,), flip=False)
+        form: seeds(scenes, source, form, cam=form, scales=(1.0,), flip=False, bg_heat=1.0)
         for form in ("cam", "grad-cam", "grad-cam++", "layer-cam")
     }
     assert {read_manifest(out).options["cam"] for out in forms.values()} == set(forms)
@@ -151,6 +151,38 @@ def test_options_out_of_range(scenes, message):
     assert text == "scales: 0.01; give one or more factors of the image's size from 0.05 to 8"
     assert not (scenes.out / "seeds").exists()
 
+    assert message(UsageError, seeds, scenes, source, bg_heat=0.0) == "--bg-heat 0: give a number above 0 and at most 1"
+    neither = "give one of --model and --cams: where the heatmaps come from"
+    assert message(UsageError, make_seeds, scenes.out / "x", data=Data(scenes.root, split="train")) == neither
+    assert message(UsageError, seeds, scenes, source, cams=scenes.cams("cams")) == neither
+
+
+def test_other_seeds_from_stored_heatmaps(scenes, message):
+    first = seeds(scenes)
+    same = make_seeds(scenes.out / "same", cams=first)
+    assert {name: (same / "masks" / f"{name}.png").read_bytes() for name in scenes.ids} == {
+        name: (first / "masks" / f"{name}.png").read_bytes() for name in scenes.ids
+    }
+    manifest = read_manifest(same)
+    assert (manifest.kind, manifest.score_type, manifest.split) == ("masks", None, "train")
+    assert manifest.supervision == ("image-labels",) and not (same / "scores").exists()
+    assert [(i.role, i.path) for i in manifest.inputs] == [("cams", str(first))]
+    assert manifest.options == {
+        "method": "cam", "fg_rule": "max-fraction", "fg_threshold": 0.65, "bg_threshold": 0.06, "bg_heat": 0.2,
+        "saliency": "rbd",
+    }  # fmt: skip
+    more = open_maskdir(make_seeds(scenes.out / "more", cams=first, fg_threshold=0.3))
+    for name in scenes.ids:
+        strict, loose = open_maskdir(same).mask(name), more.mask(name)
+        assert ((loose > 0) & (loose < 255)).sum() > ((strict > 0) & (strict < 255)).sum()
+    assert message(UsageError, make_seeds, scenes.out / "y", cams=first, scales=(1.0,)) == (
+        f"--scales: {first} holds the heatmaps already; leave it out, or make them anew with --model"
+    )
+    probabilities = scenes.probabilities("probabilities")
+    assert message(WssError, make_seeds, scenes.out / "y", cams=probabilities) == (
+        f"{probabilities}: holds probability scores; --cams reads cam scores (of make-seeds or `wss import cam-npy`)"
+    )
+
 
 def test_models_of_the_wrong_sort(scenes, message):
     classes = ClassTable.of(["disc", "square", "moon"])
@@ -207,7 +239,7 @@ def pictures(scenes, name="sal", **changes) -> Path:
 
 def test_grey_pictures_are_normalised_and_stand_in_the_ledger(scenes):
     source, folder = model(scenes), pictures(scenes)
-    out = seeds(scenes, source, saliency=folder)
+    out = seeds(scenes, source, saliency=folder, bg_heat=1.0)
     assert read_manifest(out).supervision == ("external-model:sal", "image-labels")
     assert read_manifest(out).options["saliency"] == "pictures"
     for name, truth in scenes.truth.items():

@@ -42,6 +42,7 @@ _SEEDS = {
     "output_stride": ("output stride", "--output-stride"),
     "fg_rule": ("foreground rule", "--fg-rule"),
     "fg_threshold": ("foreground threshold", "--fg-threshold"),
+    "bg_heat": ("heat of the background", "--bg-heat"),
 }
 
 

@@ -25,6 +25,7 @@ def hard_seeds(
     fg_rule: FgRule = "max-fraction",
     fg_threshold: float = 0.2,
     bg_threshold: float = 0.06,
+    bg_heat: float = 1.0,
 ) -> npt.NDArray[np.uint8]:
     """The seed mask of one image.
 
@@ -36,7 +37,9 @@ def hard_seeds(
         fg_rule: `max-fraction` takes the pixels of at least `fg_threshold` x the heatmap's maximum, `quantile` the
             share `fg_threshold` of the image's pixels with the highest values (ties at its end are all taken).
         fg_threshold: in (0, 1].
-        bg_threshold: pixels of smaller saliency are background seeds.
+        bg_threshold: pixels of smaller saliency are background seeds,
+        bg_heat: where no heatmap reaches this share of its maximum; in (0, 1], 1 asks nothing of the heatmaps. Where
+            `fg_threshold` is strict, a lower share keeps background seeds off what may be foreground.
 
     Returns:
         (H, W) uint8: a class id, 0 for background seeds, 255 for the rest. A pixel of value 0 in a heatmap is never a
@@ -48,19 +51,28 @@ def hard_seeds(
 
     Source: DSRG (Huang et al., CVPR 2018), sections 3.1 and 4.1; overlaps as in SEC (Kolesnikov and Lampert, ECCV
         2016), section 3.1.
+    Differs: `bg_heat`. In the paper the foreground seeds are all pixels above 0.2 of the maximum, so no background
+        seed is among those; a stricter `fg_threshold` needs it said.
     """
     if not 0 < fg_threshold <= 1:
         raise WssError(f"hard seeds: the foreground threshold is {fg_threshold}; give one above 0 and at most 1")
     if not 0 <= bg_threshold <= 1:
         raise WssError(f"hard seeds: the background threshold is {bg_threshold}; give one between 0 and 1")
+    if not 0 < bg_heat <= 1:
+        raise WssError(f"hard seeds: the background's share of heat is {bg_heat}; give one above 0 and at most 1")
     if saliency is not None and saliency.shape != size:
         raise WssError(f"hard seeds: the saliency map is {saliency.shape} pixels, the image {size}; they must agree")
     if not bool((cams >= 0).all()):  # also false for NaN
         raise WssError("hard seeds: a heatmap holds a negative value or NaN; rectify the maps first")
     seeds = np.full(size, IGNORE, dtype=np.uint8)
+    maps = [_resize(cam, size) for cam in cams]
     if saliency is not None:
-        seeds[saliency < bg_threshold] = BACKGROUND
-    chosen = [_foreground(_resize(cam, size), fg_rule, fg_threshold) for cam in cams]
+        cold = saliency < bg_threshold
+        if bg_heat < 1:
+            for cam in maps:
+                cold &= (cam < np.float32(bg_heat) * cam.max()) | (cam == 0)
+        seeds[cold] = BACKGROUND
+    chosen = [_foreground(cam, fg_rule, fg_threshold) for cam in maps]
     # Painted from the largest to the smallest, so that the smaller one stays on top.
     order = sorted(range(len(chosen)), key=lambda k: (-int(chosen[k].sum()), -int(classes[k])))
     for k in order:

@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from wsscli.errors import UsageError, WssError
-from wsscli.steps._classifier import Loaded, check_labels, load_imagenet, load_trained
+from wsscli.errors import UsageError
 from wsscli.steps._data import Data, data_ref, dataset_for
+from wsscli.steps._heatmaps import FromModel, FromScores, open_cams, refuse_options
 from wsscli.steps._run import Plan, Run, per_image
 from wsscli.steps._saliency import saliency_source
+from wsscli.steps._sources import shared_ids
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import torch
+    from collections.abc import Mapping
 
-    from wsscli.data.dataset import Dataset
     from wsscli.maskdir.manifest import Manifest
     from wsscli.maskdir.writer import Output
 
-log = logging.getLogger("wsscli")
-
 # What a model's recipe (or --model imagenet) asks for where no option says otherwise. Fixed once, without masks: the
 # paper's 0.2 belongs to its VGG at stride 8, whose heatmaps are narrow. lite0's are wide: 0.65 labels a tenth of the
-# pixels. None is the model's own stride.
+# pixels. What lies between 0.2 and 0.65 is then neither foreground nor background. None is the model's own stride.
 _LITE0: dict[str, Any] = {
     "scales": (0.5, 1.0, 1.5), "flip": True, "output_stride": 16, "fg_rule": "max-fraction", "fg_threshold": 0.65,
+    "bg_heat": 0.2,
 }  # fmt: skip
-RECIPES: dict[str, dict[str, Any]] = {
-    "modern": _LITE0,
-    "imagenet": _LITE0,
-    "dsrg": {"scales": (1.0,), "flip": False, "output_stride": None, "fg_rule": "max-fraction", "fg_threshold": 0.2},
-}
+_DSRG: dict[str, Any] = {
+    "scales": (1.0,), "flip": False, "output_stride": None, "fg_rule": "max-fraction", "fg_threshold": 0.2,
+    "bg_heat": 1.0,
+}  # fmt: skip
+RECIPES = {"modern": _LITE0, "imagenet": _LITE0, "dsrg": _DSRG}
 
 
 def make_seeds(
     out: Path,
     *,
-    model: Path,
+    model: Path | None = None,
+    cams: Path | None = None,
     method: Literal["cam"] = "cam",
     cam: Literal["cam", "grad-cam", "grad-cam++", "layer-cam"] = "cam",
     class_map: Path | None = None,
@@ -51,6 +46,7 @@ def make_seeds(
     fg_rule: Literal["max-fraction", "quantile"] | None = None,
     fg_threshold: float | None = None,
     bg_threshold: float = 0.06,
+    bg_heat: float | None = None,
     saliency: Path | None = None,
     saliency_supervision: str | None = None,
     bf16: bool = False,
@@ -66,6 +62,8 @@ def make_seeds(
     Args:
         out: The directory to write: scores of type `cam` and seed masks.
         model: A directory of `train-cls`, or `imagenet` for the embedded classifier (no training; see --class-map).
+        cams: Instead of a model: a directory of cam scores (an earlier make-seeds, `wss import cam-npy`), for other
+            seeds from the same heatmaps; then masks alone are written.
         method: cam = class activation maps.
         cam: cam, grad-cam, grad-cam++ or layer-cam.
         class_map: JSON, class name -> list of ImageNet indices (0-999), for --model imagenet; VOC's classes when left
@@ -78,7 +76,9 @@ def make_seeds(
             recipe's when left out.
         fg_threshold: In (0, 1]; a higher max-fraction or a smaller quantile gives fewer, surer seeds; the recipe's
             when left out.
-        bg_threshold: Pixels of smaller saliency are background seeds.
+        bg_threshold: Pixels of smaller saliency are background seeds, where --bg-heat allows.
+        bg_heat: Background seeds lie where every heatmap is below this share of its maximum, 1 = anywhere but on
+            foreground seeds; the recipe's when left out.
         saliency: A directory of `wss saliency`, or a folder of grey PNGs; computed here (rbd) when left out.
         saliency_supervision: Ledger entry of a folder of PNGs: `none`, or external-model:NAME (its name by default).
         bf16: Compute in bfloat16 (faster on GPUs and on CPUs that have it).
@@ -96,47 +96,49 @@ def make_seeds(
     Source: DSRG (Huang et al., CVPR 2018), section 3.1; Zhou et al. 2016.
     """
     from wsscli.data.dataset import require_labels
-    from wsscli.nets.device import pick_device
-    from wsscli.seeds.multiscale import check_scales
 
-    imagenet = str(model) == "imagenet"
-    if class_map is not None and not imagenet:
-        raise UsageError(f"--class-map {class_map}: only --model imagenet takes it; {model} has classes of its own")
-    manifest = None if imagenet else _model_manifest(model)
-    options = _resolve(
-        "imagenet" if manifest is None else str(manifest.options.get("recipe", "modern")),
-        scales=scales, flip=flip, output_stride=output_stride, fg_rule=fg_rule, fg_threshold=fg_threshold,
-    )  # fmt: skip
-    check_scales(options["scales"])
-    _check(options["fg_threshold"], bg_threshold)
-    another = manifest is not None and data.split not in (None, manifest.split)
+    if (model is None) == (cams is None):
+        raise UsageError("give one of --model and --cams: where the heatmaps come from")
+    asked = {"scales": scales, "flip": flip, "output_stride": output_stride}
+    stored = None
+    if cams is not None:
+        strange = {**asked, "class_map": class_map, "cam": None if cam == "cam" else cam, "bf16": bf16 or None}
+        refuse_options(cams, strange)
+        stored = open_cams(cams)
+        manifest = stored.manifest
+    else:
+        assert model is not None
+        imagenet = str(model) == "imagenet"
+        if class_map is not None and not imagenet:
+            raise UsageError(f"--class-map {class_map}: only --model imagenet takes it; {model} has classes of its own")
+        manifest = None if imagenet else _model_manifest(model)
+    recipe = "modern" if stored else "imagenet" if manifest is None else manifest.options.get("recipe", "modern")
+    options = _resolve(str(recipe), fg_rule=fg_rule, fg_threshold=fg_threshold, bg_heat=bg_heat, **asked)
+    thresholds = {name: options[name] for name in ("fg_rule", "fg_threshold", "bg_heat")}
+    thresholds["bg_threshold"] = bg_threshold
+    _check(thresholds)
+    another = stored is None and manifest is not None and data.split not in (None, manifest.split)
     dataset = dataset_for(data, manifest, other_split=another)
-    ids = run.select(dataset.ids)
+    ids = run.select(dataset.ids if stored is None else shared_ids(stored, dataset))
     labels = require_labels(dataset, ids)
     source = saliency_source(saliency, saliency_supervision, ids)
-    where = pick_device(device)
-    if manifest is None:
-        loaded = load_imagenet(class_map, dataset.classes, options["output_stride"], where)
+    heatmaps: FromScores | FromModel
+    if stored is not None:
+        heatmaps = FromScores.of(stored, dataset)
     else:
-        loaded = load_trained(model, manifest, dataset.classes, options["output_stride"], where)
-        check_labels(labels, dataset.classes, loaded.channels, model)
-    options["output_stride"] = loaded.stride
+        heatmaps = FromModel.of(model, manifest, class_map, dataset, labels, cam, options, device, bf16=bf16)
     plan = Plan(
         step="make-seeds",
         out=out,
-        kind="masks+scores",
-        options={
-            "method": method, "cam": cam, "model": "imagenet" if imagenet else "trained", **options,
-            "bg_threshold": bg_threshold, "saliency": source.name, "bf16": bf16, "device": where.type,
-        },
+        kind="masks" if stored else "masks+scores",
+        options={"method": method, **heatmaps.options, **thresholds, "saliency": source.name},
         classes=dataset.classes,
         data=data_ref(dataset),
         split=dataset.split,
-        inputs=(*loaded.inputs, *source.inputs),
-        supervision=("image-labels", *loaded.supervision, *source.supervision),
-        score_type="cam",
+        inputs=(*heatmaps.inputs, *source.inputs),
+        supervision=("image-labels", *heatmaps.supervision, *source.supervision),
+        score_type=None if stored else "cam",
     )  # fmt: skip
-    heatmaps = _Heatmaps(loaded, cam, options["scales"], flip=options["flip"], device=where, bf16=bf16)
 
     def work(name: str) -> Output:
         import numpy as np
@@ -147,76 +149,15 @@ def make_seeds(
 
         image = dataset.image(name)
         size = (image.shape[0], image.shape[1])
-        classes = [c for c in labels[name] if c in loaded.channels]
-        maps = heatmaps(image, classes, name)
-        seeds = hard_seeds(
-            maps, classes, size, source.of(name, image), fg_rule=options["fg_rule"],
-            fg_threshold=options["fg_threshold"], bg_threshold=bg_threshold,
-        )  # fmt: skip
-        scores = Scores(maps, np.asarray(classes, np.int64), size)
-        return Output(mask=seeds, scores=scores, fell_back=_without_map(labels[name], classes, dataset))
+        maps, classes = heatmaps(name, image, labels[name])
+        seeds = hard_seeds(maps, classes, size, source.of(name, image), **thresholds)
+        scores = None if stored else Scores(maps, np.asarray(classes, np.int64), size)
+        lacking = [dataset.classes.names[c] for c in labels[name] if c not in classes]
+        reason = f"{heatmaps.lacking}, so no seeds: {', '.join(lacking)}" if lacking else None
+        return Output(mask=seeds, scores=scores, fell_back=reason)
 
-    with _one_torch_thread(where):
+    with heatmaps.threads():
         return per_image(plan, run, ids, work)
-
-
-class _Heatmaps:
-    """The maps of one image; called from several threads at once."""
-
-    def __init__(
-        self, loaded: Loaded, cam: str, scales: tuple[float, ...], *, flip: bool, device: torch.device, bf16: bool
-    ):
-        import threading
-
-        from wsscli.methods import resolve
-
-        self.loaded, self.scales, self.flip, self.device, self.bf16 = loaded, scales, flip, device, bf16
-        self.method = resolve(cam)
-        # On a GPU one image at a time fills the device, and memory stays that of one image.
-        self.turn = nullcontext() if device.type == "cpu" else threading.Lock()
-
-    def __call__(self, image: npt.NDArray[np.uint8], classes: list[int], name: str) -> npt.NDArray[np.float32]:
-        """(K, h, w) float32 >= 0, exact in float16, so that the stored scores give the same seeds."""
-        import numpy as np
-        import torch
-
-        from wsscli.seeds.multiscale import grid_size, multiscale
-
-        if not classes:
-            grid = grid_size((image.shape[0], image.shape[1]), max(self.scales), self.loaded.stride)
-            return np.zeros((0, *grid), np.float32)
-        if self.device.type == "cpu":
-            torch.set_num_threads(1)  # counts for the calling thread
-        net, channels = self.loaded.net, [self.loaded.channels[c] for c in classes]
-
-        def maps_of(pixels: torch.Tensor) -> torch.Tensor:
-            seen = net.backbone.normalise(pixels).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                features = net.features(seen)
-            found: torch.Tensor = self.method(net, features.float(), channels)
-            return found
-
-        with self.turn, torch.no_grad():
-            maps = multiscale(
-                maps_of, image, scales=self.scales, flip=self.flip, stride=self.loaded.stride, device=self.device
-            )
-        if not np.isfinite(maps).all():
-            raise WssError(f"the heatmaps of '{name}' hold NaN or infinity; the model has diverged, train it again")
-        return maps.clip(0, np.finfo(np.float16).max).astype(np.float16).astype(np.float32)
-
-
-@contextmanager
-def _one_torch_thread(device: torch.device) -> Iterator[None]:
-    """On the CPU images run side by side, each on one thread: faster than all threads on one, and the same bits."""
-    import torch
-
-    before = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _model_manifest(model: Path) -> Manifest:
@@ -233,13 +174,9 @@ def _resolve(recipe: str, **given: Any) -> dict[str, Any]:
     return values
 
 
-def _check(fg_threshold: float, bg_threshold: float) -> None:
-    if not 0 < fg_threshold <= 1:
-        raise UsageError(f"--fg-threshold {fg_threshold:g}: give a number above 0 and at most 1")
-    if not 0 <= bg_threshold <= 1:
-        raise UsageError(f"--bg-threshold {bg_threshold:g}: give a number from 0 to 1")
-
-
-def _without_map(labels: tuple[int, ...], mapped: list[int], dataset: Dataset) -> str | None:
-    missing = [dataset.classes.names[c] for c in labels if c not in mapped]
-    return f"no ImageNet counterpart, so no seeds: {', '.join(missing)}" if missing else None
+def _check(thresholds: Mapping[str, Any]) -> None:
+    for name, least in (("fg_threshold", False), ("bg_threshold", True), ("bg_heat", False)):
+        value = thresholds[name]
+        if not 0 <= value <= 1 or (value == 0 and not least):
+            allowed = "from 0 to 1" if least else "above 0 and at most 1"
+            raise UsageError(f"--{name.replace('_', '-')} {value:g}: give a number {allowed}")

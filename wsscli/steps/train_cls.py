@@ -172,7 +172,7 @@ def _validation(
 
 def _mean_average_precision(
     model: Any,
-    iteration: int,
+    _iteration: int,
     *,
     dataset: Dataset,
     ids: list[str],
