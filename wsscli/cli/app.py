@@ -32,12 +32,16 @@ COMMANDS: Table = {
     "import": (
         {
             "masks": ("wsscli.cli.import_masks", "Turn a folder of masks (indexed or RGB) into a mask directory."),
+            "cam-npy": ("wsscli.cli.import_cam_npy", "Turn CAM dictionaries (.npy) of other code into cam scores."),
             "sec-cues": ("wsscli.cli.import_sec_cues", "Turn the seed file of SEC or DSRG into a mask directory."),
         },
         "Bring other tools' files into mask directories.",
     ),
     "export": (
-        {"voc-server": ("wsscli.cli.export_voc_server", "Pack predictions for PASCAL VOC's test server.")},
+        {
+            "voc-server": ("wsscli.cli.export_voc_server", "Pack predictions for PASCAL VOC's test server."),
+            "cam-npy": ("wsscli.cli.export_cam_npy", "Write cam scores as CAM dictionaries (.npy) for other code."),
+        },
         "Pack mask directories for other tools.",
     ),
     "methods": ("wsscli.cli.methods", "List the methods, their options and their papers."),

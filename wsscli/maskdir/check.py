@@ -136,7 +136,7 @@ def strays(root: Path, wanted: Iterable[str]) -> list[str]:
         top = relative.split("/", 1)[0]
         if path.is_dir() or relative in known:
             continue
-        if top in ("masks", "scores") or top not in OWN or relative == JOURNAL:
+        if top in ("masks", "scores", "cams") or top not in OWN or relative == JOURNAL:
             found.append(relative)
     return sorted(found)
 

@@ -70,8 +70,7 @@ class MaskDir:
         """
         if self.manifest is not None:
             return Input(role, str(self.path.resolve()), self.manifest.digest())
-        sizes = (f"{name} {self.mask_path(name).stat().st_size}" for name in self.ids)
-        return Input(role, str(self.path.resolve()), ids_digest(sizes))
+        return Input(role, str(self.path.resolve()), folder_digest(self.path, ".png"))
 
 
 def open_maskdir(path: Path | str, *, need: Literal["masks", "scores", "any"] = "any") -> MaskDir:
@@ -134,6 +133,11 @@ def ids_under(root: Path, suffix: str) -> Iterator[str]:
         for name in files:
             if name.endswith(suffix) and not name.startswith("."):
                 yield f"{folder}/{name}"[prefix : -len(suffix)].replace(os.sep, "/")
+
+
+def folder_digest(root: Path, suffix: str) -> str:
+    """What stands in for the digest of a plain folder's content: its ids and the sizes of their files."""
+    return ids_digest(f"{name} {(root / f'{name}{suffix}').stat().st_size}" for name in ids_under(root, suffix))
 
 
 def input_file(role: str, path: Path) -> Input:

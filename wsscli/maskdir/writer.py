@@ -24,7 +24,7 @@ import numpy as np
 
 from wsscli.data.ids import check_id
 from wsscli.errors import WssError
-from wsscli.maskdir.files import writing_failed
+from wsscli.maskdir.files import write_atomic, writing_failed
 from wsscli.maskdir.manifest import (
     NAME,
     Manifest,
@@ -38,7 +38,10 @@ from wsscli.maskdir.scores import Scores, write_scores
 
 JOURNAL = "journal.jsonl"
 LOG = "log.jsonl"
-OWN = (NAME, JOURNAL, LOG, "masks", "scores", "model.safetensors", "last.ckpt", "tensorboard")
+OWN = (
+    NAME, JOURNAL, LOG, "masks", "scores", "cams", "model.safetensors", "last.ckpt", "tensorboard",
+    "supervision", "supervision.svg",
+)  # fmt: skip
 
 
 @dataclass
@@ -48,12 +51,14 @@ class Output:
     Attributes:
         mask: uint8 (H, W), 255 unlabelled.
         scores: the score maps.
+        cams: the file of a CAM dictionary for other code (`wsscli.data.cam_npy`).
         fell_back: why the step passed the input on or did less than asked.
-        dropped: why there is no result for this image; then mask and scores are None.
+        dropped: why there is no result for this image; then mask, scores and cams are None.
     """
 
     mask: Mask | None = None
     scores: Scores | None = None
+    cams: bytes | None = None
     fell_back: str | None = None
     dropped: str | None = None
 
@@ -73,6 +78,9 @@ def write_output(root: Path, name: str, output: Output) -> Record:
     if output.scores is not None:
         data = write_scores(root / "scores" / f"{name}.npz", output.scores)
         record["files"][f"scores/{name}.npz"] = hashlib.sha256(data).hexdigest()
+    if output.cams is not None:
+        write_atomic(root / "cams" / f"{name}.npy", output.cams)
+        record["files"][f"cams/{name}.npy"] = hashlib.sha256(output.cams).hexdigest()
     for key in ("fell_back", "dropped"):
         reason = getattr(output, key)
         if reason is not None:

@@ -24,7 +24,7 @@ def verify(source: Path, *, photos: bool = True, most: int = 20, workers: int = 
     """Check a directory: manifest, completeness, ids, sizes, values, palettes, scores, digests, left-over files.
 
     Args:
-        source: A directory that wss wrote (masks, scores or a model), or a plain folder of indexed PNGs.
+        source: A directory that wss wrote (masks, scores, CAM files or a model), or a plain folder of indexed PNGs.
         photos: Compare ids and sizes with the data set's photos.
         most: Print at most so many problems; all are counted.
         workers: Images at a time, 0 = one a core.
@@ -101,6 +101,7 @@ def _manifest_problems(source: Path, manifest: Manifest) -> Iterator[str]:
 
 def _input_problem(path: Path, item: Input) -> Iterator[str]:
     """An input that is gone is no fault of this directory; one that has changed is."""
+    from wsscli.data import cam_folder
     from wsscli.maskdir.manifest import file_digest, read_manifest
     from wsscli.maskdir.maskdir import open_maskdir
 
@@ -111,6 +112,8 @@ def _input_problem(path: Path, item: Input) -> Iterator[str]:
     try:
         if where.is_file():
             digest = file_digest(where)
+        elif item.role == cam_folder.KIND:
+            digest = cam_folder.open_cam_folder(where).as_input().digest
         else:
             manifest = read_manifest(where)
             digest = manifest.digest() if manifest else open_maskdir(where).as_input(item.role).digest
@@ -144,11 +147,13 @@ class _Check:
     digests: dict[str, str] = field(default_factory=dict)
 
     def problems(self, data: Data, photos: bool) -> Iterator[str]:
+        from wsscli.data.cam_folder import KIND, SUFFIX
         from wsscli.maskdir.maskdir import MaskDir, ids_under
 
         opened = MaskDir(self.root, self.manifest)
         kinds = [("masks", ".png")] if opened.has_masks else []
         kinds += [("scores", ".npz")] if opened.has_scores else []
+        kinds += [(KIND, SUFFIX)] if self.manifest is not None and self.manifest.kind == KIND else []
         if self.manifest is None:
             files = {"masks": sorted(ids_under(self.root, ".png"))}
             if not files["masks"]:
@@ -226,6 +231,7 @@ class _Check:
         self, opened: MaskDir, name: str, there: dict[str, frozenset[str]], dataset: Dataset | None,
         known: frozenset[str] | None, n_classes: int | None,
     ) -> tuple[list[str], dict[str, str]]:  # fmt: skip
+        from wsscli.data.cam_folder import cams_faults
         from wsscli.maskdir.check import mask_faults, scores_faults
         from wsscli.maskdir.manifest import file_digest
 
@@ -252,6 +258,10 @@ class _Check:
             faults = scores_faults(path, size=size, n_classes=n_classes, score_type=kind)
             found += [f"{path}: {fault}" for fault in faults]
             digests[f"scores/{name}.npz"] = file_digest(path).removeprefix("sha256:")
+        if name in there.get("cams", ()) and self.manifest is not None:
+            path = self.root / "cams" / f"{name}.npy"
+            found += [f"{path}: {fault}" for fault in cams_faults(path, self.manifest, size)]
+            digests[f"cams/{name}.npy"] = file_digest(path).removeprefix("sha256:")
         return found, digests
 
     def _whole_problems(self, manifest: Manifest) -> Iterator[str]:
