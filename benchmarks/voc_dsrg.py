@@ -137,7 +137,7 @@ def main() -> None:
     given = parser.parse_args()
     chain = Chain(given.data, given.out, given.seed)
     chosen = given.only.split(",")
-    kinds = {"our": "dsrg-seeds", "SEC": "sec-seeds"}
+    kinds = {"our": "seeds", "SEC": "sec-seeds"}
     for kind in given.seeds.split(","):
         if kind == "SEC":
             lists = given.lists or given.data.parent / "lists/sec"

@@ -20,10 +20,10 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "head_lr": 5.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 257, "longer": 500, "scale": (0.5, 1.25),
         "flip": True, "jitter": 0.2, "dropout": 0.1, "freeze": 3, "loss_step": 2,
     },
-    # Seeds are looked at as a whole (warped), so that they can grow through the whole object.
+    # As segmentation, at smaller sizes: a crop should hold an object as a whole, so that its seeds can grow through it.
     ("modern", "seeding"): {
         "epochs": 4, "batch_size": 16, "lr": 4e-4, "weight_decay": 0.05, "optimizer": "adamw", "schedule": "one-cycle",
-        "head_lr": 5.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 321, "longer": 500, "scale": None,
+        "head_lr": 5.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 257, "longer": 375, "scale": (0.67, 1.33),
         "flip": True, "jitter": 0.2, "dropout": 0.1, "freeze": 3, "loss_step": 8,
     },
     # DSRG, section 4.1. The paper names no length for the classifier; 8000 iterations are SEC's.
