@@ -28,6 +28,8 @@ STEPS = {
     "predict": "predict {train-seg} --split train --scores",
     "grow": "grow {make-seeds} --scores {predict}",
     "import masks": "import masks {voc}/SegmentationClass --data {voc} --split train",
+    "export cam-npy": "export cam-npy {make-seeds} --schema irn",
+    "import cam-npy": "import cam-npy {voc}/../export-cam-npy",
 }
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 

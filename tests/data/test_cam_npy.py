@@ -274,7 +274,7 @@ def test_an_image_without_a_class_written(tmp_path, schema):
 def test_fitting_maps_to_the_photo(tmp_path):
     maps = np.arange(2 * 400 * 512, dtype=np.float32).reshape(2, 400, 512)
     path = tmp_path / "x"
-    for size in ((400, 512), (500, 600)):
+    for size in ((400, 512), (500, 640)):
         assert fit_maps(maps, size, path) is maps
     for size in ((399, 512), (393, 507), (386, 500)):  # rounded up to multiples of 8, 8 and 16
         np.testing.assert_array_equal(fit_maps(maps, size, path), maps[:, : size[0], : size[1]])
@@ -286,20 +286,35 @@ def test_fitting_maps_to_the_photo(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shape", "size", "message"),
+    ("shape", "size"),
     [
-        ((500, 375), (375, 500), "its maps are 375x500 pixels, but the photo is 500x375 (width x height); were they made "
-         "from this photo?"),
-        ((24, 32), (500, 375), "its maps are 32x24 pixels and the photo 375x500 (width x height): on their side; were "
-         "they made from this photo, turned as its EXIF data says?"),
-        ((376, 512), (375, 500), "its maps are 512x376 pixels, but the photo is 500x375 (width x height); were they made "
-         "from this photo?"),
-        ((8, 600), (375, 500), "its maps are 600x8 pixels, but the photo is 500x375 (width x height); were they made "
-         "from this photo?"),
+        ((500, 375), (375, 500)),  # on its side
+        ((24, 32), (500, 375)),
+        ((376, 512), (375, 500)),  # height rounded up to 8, width to 16
+        ((8, 600), (375, 500)),
+        ((281, 500), (375, 500)),  # of another photo, as high and as wide at most
+        ((18, 32), (375, 500)),
     ],
-)  # fmt: skip
-def test_maps_of_another_photo(tmp_path, shape, size, message):
-    assert told(fit_maps, np.zeros((1, *shape), np.float32), size, tmp_path) == f"{tmp_path}: {message}"
+)
+def test_maps_of_another_photo(tmp_path, shape, size):
+    assert told(fit_maps, np.zeros((1, *shape), np.float32), size, tmp_path) == (
+        f"{tmp_path}: its maps are {shape[1]}x{shape[0]} pixels, which does not fit the photo of {size[1]}x{size[0]} "
+        "(width x height); were they made from this photo, turned as its EXIF data says?"
+    )
+
+
+@pytest.mark.parametrize("stride", [4, 8, 16, 32])
+@pytest.mark.parametrize("scale", [0.5, 1, 1.5])
+@pytest.mark.parametrize("size", [(375, 500), (281, 500), (500, 333), (100, 101), (33, 400)])
+def test_maps_of_nets_at_any_stride_fit(tmp_path, size, scale, stride):
+    seen = [round(n * scale) for n in size]
+    for shape in (
+        [-(-n // stride) for n in seen],
+        [max(1, n // stride) for n in seen],
+        [(n - 1) // stride + 1 for n in seen],
+    ):
+        maps = np.zeros((1, *shape), np.float32)
+        assert fit_maps(maps, size, tmp_path) is maps
 
 
 def test_a_nearly_square_photo_may_have_maps_that_are_rounded_the_other_way(tmp_path):

@@ -239,8 +239,8 @@ def test_verify_finds_what_is_wrong(seeds, scenes):
         f"{out}/wss.json: speaks of 4 images, but 3 are there and 0 are dropped",
         f"{cams}/a.npy: holds the class key 9, but keys of toco count the 3 foreground classes from 0; name the data set "
         "(or --class-names) of these CAMs, or another --schema",
-        f"{cams}/c.npy: its maps are 99x99 pixels, but the photo is 54x40 (width x height); were they made from this "
-        "photo?",
+        f"{cams}/c.npy: its maps are 99x99 pixels, which does not fit the photo of 54x40 (width x height); were they made "
+        "from this photo, turned as its EXIF data says?",
         f"{out}/wss.json: the files are not those that `wss export cam-npy` wrote (their common digest differs); "
         "something changed, added or took away a file",
         f"{cams}/x.png: does not belong here; remove it",

@@ -174,7 +174,8 @@ def test_a_bad_file_stops_the_step_or_is_passed_over(cams, message):
 def test_maps_of_another_photo(cams, message):
     path = cams.write("a", {"keys": torch.tensor([0]), "cam": 0, "high_res": np.ones((1, 52, 40))})
     assert message(WssError, cams.run) == (
-        f"{path}: its maps are 40x52 pixels, but the photo is 52x40 (width x height); were they made from this photo?"
+        f"{path}: its maps are 40x52 pixels, which does not fit the photo of 52x40 (width x height); were they made from "
+        "this photo, turned as its EXIF data says?"
     )
 
 

@@ -254,25 +254,21 @@ def fit_maps(maps: Maps, size: tuple[int, int], path: Path) -> Maps:
         path: the file, for messages.
 
     Returns:
-        (K, h, w) with h <= H and w <= W; smaller maps are of the whole photo at a lower resolution.
+        (K, h, w) with h <= H and w <= W; smaller maps are of the whole photo at a lower resolution, in its shape (but
+        for rounding) or square, as from nets that see the photo warped.
 
     Raises:
-        WssError: maps larger than the photo, or that lie on their side: they are of another photo.
+        WssError: maps larger than the photo or of another shape: they are of another photo, or on their side.
     """
     (height, width), (h, w) = size, maps.shape[1:]
-    if h <= height and w <= width:
-        if (h - w) * (height - width) < 0 and abs(h - w) > 1:
-            raise WssError(
-                f"{path}: its maps are {_by((h, w))} pixels and the photo {_by(size)} (width x height): on their side; "
-                "were they made from this photo, turned as its EXIF data says?"
-            )
+    if h <= height and w <= width and (h == w or abs(h * width - w * height) <= 2 * max(size)):  # two of their pixels
         return maps
     for stride in _STRIDES:
         if (h, w) == (-(-height // stride) * stride, -(-width // stride) * stride):
             return maps[:, :height, :width]
     raise WssError(
-        f"{path}: its maps are {_by((h, w))} pixels, but the photo is {_by(size)} (width x height); were they made "
-        "from this photo?"
+        f"{path}: its maps are {_by((h, w))} pixels, which does not fit the photo of {_by(size)} (width x height); "
+        "were they made from this photo, turned as its EXIF data says?"
     )
 
 
