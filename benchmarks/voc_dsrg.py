@@ -13,6 +13,7 @@ import argparse
 import csv
 import json
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,10 @@ ARMS = {
     "grow": ("balanced seeding + growing", GROW),
     "foreground": ("growing, foreground only", f"{GROW} --theta-bg inf"),
     "background": ("growing, background only", f"{GROW} --theta-fg inf"),
-    "code": ("growing as the authors' code", f"{GROW} --original-quirks --crf-unary probability --crf-grad dsrg"),
+    "log": ("growing, CRF of -log p", f"{GROW} --crf-unary log-probability"),
+    "code": ("growing as the authors' code", f"{GROW} --original-quirks --crf-grad dsrg"),
 }
-TEST = "--flip"
+TEST = "--flip"  # arms that differ in the supervision alone are compared without a CRF
 
 
 def supervision(run: str, net: Path, seed: int, command: str) -> None:
@@ -155,7 +157,7 @@ def main() -> None:
     order = ["plain", "balanced", "grow", f"grow{s}-retrain"]
     for kind in given.seeds.split(","):
         names = [f"dsrg-{kind}-{key}" + ("" if "retrain" in key else s) for key in order]
-        intervals(chain, [*zip(names, names[1:], strict=False), (names[0], names[2]), (names[3], "full-again" + s)])
+        intervals(chain, [*pairwise(names), (names[0], names[2]), (names[3], "full-again" + s)])
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ _wss() {
                 --theta-fg) words=''; value=1 ;;
                 --theta-bg) words=''; value=1 ;;
                 --crf-engine) words='auto lattice dense'; value=1 ;;
-                --crf-unary) words='log-probability probability'; value=1 ;;
+                --crf-unary) words='probability log-probability'; value=1 ;;
                 --crf-scale) words=''; value=1 ;;
                 --crf-grad) words='none dsrg'; value=1 ;;
                 --watch-supervision) words=''; value=1 ;;

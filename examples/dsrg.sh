@@ -40,7 +40,7 @@ else
   first=(--init "$out/cls")  # a small set: what the classifier has learnt is not thrown away
 fi
 if [[ ${ORIGINAL:-0} == 1 ]]; then
-  seg+=(--original-quirks --crf-unary probability --crf-grad dsrg)
+  seg+=(--original-quirks --crf-grad dsrg)
   pseudo=()  # argmax over all classes
 else
   pseudo=(--labels-only)  # an image's own classes only

@@ -31,8 +31,8 @@ class Seeding:
         original_quirks: With --grow: grow as the authors' code does (see `wss grow`).
         crf_engine: The CRF of the boundary loss and of growing: lattice (CPU threads), dense (exact, a matrix
             product), auto = dense on a GPU, else lattice.
-        crf_unary: What the CRF is given: log-probability = -log of the net's probabilities, or probability = minus
-            the probabilities themselves, as the DSRG code does (an unsure net then stays unsure).
+        crf_unary: The CRF's unary term: probability = minus the net's probabilities, as DSRG's code has it (an
+            unsure net stays unsure), log-probability = -log of them, as SEC's.
         crf_scale: Photo pixels a step of the loss's grid, which divide the CRF's distances 80 and 3.
         crf_grad: Gradient of the boundary loss through the CRF: none (SEC), or as the DSRG code has it.
         watch_supervision: True masks (a directory of them, or `truth` for the data set's own) that the supervision
@@ -46,7 +46,7 @@ class Seeding:
     theta_bg: float = 0.99
     original_quirks: bool = False
     crf_engine: Literal["auto", "lattice", "dense"] = "auto"
-    crf_unary: Literal["log-probability", "probability"] = "log-probability"
+    crf_unary: Literal["probability", "log-probability"] = "probability"
     crf_scale: float = 12.0
     crf_grad: Literal["none", "dsrg"] = "none"
     watch_supervision: str | None = None
@@ -134,7 +134,17 @@ def truth_reader(
     if where == "truth":
         if not dataset.has_truth:
             raise WssError(f"{dataset.root}: has no true masks; give a directory of them with --watch-supervision DIR")
-        return dataset.truth
+
+        def own(name: str) -> NDArray[np.uint8]:
+            mask, (height, width) = dataset.truth(name), dataset.size(name)
+            if mask.shape != (height, width):
+                raise WssError(
+                    f"{dataset.root}: the true mask of '{name}' is {mask.shape[0]} x {mask.shape[1]} (height x "
+                    f"width), but {dataset.image_path(name)} is {height} x {width}; both must be of the photo's size"
+                )
+            return mask
+
+        return own
     folder = open_maskdir(Path(where), need="masks")
     check_table(folder.classes, folder.path, classes, dataset.root)
     there = frozenset(folder.ids)

@@ -69,7 +69,8 @@ class Seeds:
         watch: is shown the supervision of every step.
 
     Source: Huang et al. 2018 (DSRG), sections 3.2 and 3.3, equations 1-3.
-    Differs: the seeds grow into the probabilities after the CRF, as in the authors' code; the paper's H is the net's.
+    Differs: the seeds grow into the probabilities after the CRF, and its unary term is minus the probabilities, both as
+        in the authors' code; the paper's H is the net's, and a CRF of H would have minus their logarithm.
     """
 
     stride: int
@@ -82,7 +83,7 @@ class Seeds:
     theta_bg: float = 0.99
     original_quirks: bool = False
     crf_engine: GridEngine = "auto"
-    crf_unary: Unary = "log-probability"
+    crf_unary: Unary = "probability"
     crf_scale: float = 12.0
     watch: Watch | None = None
 
