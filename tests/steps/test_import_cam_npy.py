@@ -18,6 +18,7 @@ from wsscli.steps.argmax import argmax
 from wsscli.steps.crf import crf
 from wsscli.steps.grow import grow
 from wsscli.steps.import_cam_npy import import_cam_npy
+from wsscli.steps.make_seeds import make_seeds
 from wsscli.steps.verify import problems, verify
 
 
@@ -74,6 +75,12 @@ def test_steps_go_on_from_there(cams, scenes):
     assert open_maskdir(crf(out, scenes.out / "crf", iterations=2)).ids == scenes.ids
     seeds = scenes.masks("seeds")
     assert open_maskdir(grow(seeds, scenes.out / "grown", scores=out)).ids == scenes.ids
+
+
+def test_seeds_from_imported_maps_verify(cams, scenes):
+    """make-seeds calls its input `cams` too, and it is no folder of .npy files."""
+    seeds = make_seeds(scenes.out / "seeds", cams=cams.run())
+    assert verify(seeds) == seeds
 
 
 def test_other_maps(cams, scenes):

@@ -112,11 +112,12 @@ def _input_problem(path: Path, item: Input) -> Iterator[str]:
     try:
         if where.is_file():
             digest = file_digest(where)
+        elif manifest := read_manifest(where):
+            digest = manifest.digest()
         elif item.role == cam_folder.KIND:
             digest = cam_folder.open_cam_folder(where).as_input().digest
         else:
-            manifest = read_manifest(where)
-            digest = manifest.digest() if manifest else open_maskdir(where).as_input(item.role).digest
+            digest = open_maskdir(where).as_input(item.role).digest
     except WssError as error:
         yield f"{path}: the input '{item.role}' cannot be compared: {error}"
         return
