@@ -40,7 +40,7 @@ def test_bash_offers_commands_options_and_values():
     assert complete("wss", "gra") == ["grabcut"]
     assert complete("wss", "crf", "x", "--eng") == ["--engine"]
     assert complete("wss", "crf", "x", "--engine", "") == ["lattice", "pydensecrf"]
-    assert complete("wss", "export", "") == ["voc-server"]
+    assert complete("wss", "export", "") == ["voc-server", "cam-npy"]
     assert "--overwrite" in complete("wss", "import", "masks", "--ov")
     assert "etc" in complete("wss", "eval", "et"), "paths where no option is typed"
 
