@@ -52,3 +52,48 @@ def test_the_drawing_is_well_formed_whatever_the_points(points):
 
 def test_without_points_it_says_so():
     assert ">no data<" in line_plot({}, title="t", x_label="x", y_label="y")
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def texts(plot):
+    return {node.text: node.attrib for node in ElementTree.fromstring(plot).iter() if node.tag.endswith("text")}
+
+
+def test_the_legend_lies_above_the_lines():
+    names = ["precision", "recall", "IoU"]
+    plot = line_plot({n: [(0, 0.0), (1, 1.0)] for n in names}, title="t", x_label="x", y_label="y")
+    found = texts(plot)
+    assert [float(found[n]["y"]) for n in names] == [35.0] * 3
+    assert min(y for line in lines(plot) for _, y in line) == 48.0  # the grid begins below the legend
+    ends = [float(found[n]["x"]) for n in names]
+    assert ends == sorted(ends) and ends[-1] + 7 * len(names[-1]) < 446
+    assert "one" not in texts(line_plot({"one": [(0, 0.0), (1, 1.0)]}, title="t", x_label="x", y_label="y"))
+
+
+def test_a_long_legend_wraps():
+    names = [f"a line with a long name {i}" for i in range(5)]
+    plot = line_plot({n: [(0, 0.0), (1, 1.0)] for n in names}, title="t", x_label="x", y_label="y")
+    places = [(float(texts(plot)[n]["x"]), float(texts(plot)[n]["y"])) for n in names]
+    assert [y for _, y in places] == [35.0, 35.0, 51.0, 51.0, 67.0]
+    assert all(x + 6 * len(names[0]) < 446 for x, _ in places)
+    assert min(y for line in lines(plot) for _, y in line) == 80.0
+
+
+def test_notes_stand_at_the_foot_in_their_order():
+    plot = line_plot({"a": [(0, 0.0), (1, 1.0)]}, title="t", x_label="x", y_label="y", notes=("one <", "two"))
+    found = texts(plot)
+    assert [float(found[n]["y"]) for n in ("x", "one <", "two")] == [220.0, 238.0, 252.0]
+    assert max(y for line in lines(plot) for _, y in line) == 186.0
+
+
+def test_alone_it_is_a_file_on_paper():
+    points = {"a": [(0, 0.0), (1, 1.0)]}
+    root = ElementTree.fromstring(line_plot(points, title="t", x_label="x", y_label="y", size=(300, 200), alone=True))
+    assert root.tag == f"{SVG}svg" and (root.get("width"), root.get("height")) == ("300", "200")
+    paper = root[0]
+    assert paper.tag == f"{SVG}rect" and paper.attrib == {"width": "300", "height": "200", "fill": "#ffffff"}
+    assert root.get("fill") == "currentColor" and root.get("color") == "#1c2026" and root.get("font-family")
+    part = ElementTree.fromstring(line_plot(points, title="t", x_label="x", y_label="y"))
+    assert part.tag == "svg" and part.get("width") is None and part.find("rect") is None

@@ -207,7 +207,7 @@ def test_the_boundary_loss_is_weighted():
 def test_no_gradient_flows_through_the_crf_and_growing(loss):
     logits, parts = batch(sharp=2.0)
     logits.requires_grad_()
-    objective = Seeds(STRIDE, 4, loss=loss, crf_engine="lattice")
+    objective = Seeds(STRIDE, 4, loss=loss, crf_engine="lattice", crf_unary="log-probability")
     objective(logits, parts).backward()
     found, logits.grad = logits.grad, None
     supervision = objective.supervision(logits, parts)

@@ -51,7 +51,7 @@ class _Through(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, given: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, given: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:  # noqa: ARG004 - for its gradient
         ctx.save_for_backward(log_q)
         return log_q.clone()
 

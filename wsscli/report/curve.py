@@ -10,6 +10,8 @@ Points = Sequence[tuple[float, float]]
 
 # After Okabe and Ito: told apart by colour-blind readers; light enough for black, dark enough for white.
 _COLOURS = ("#2b8ccb", "#d9641a", "#0ba57b", "#cc79a7", "#d99a00", "#8a7bd8")
+_PAPER, _INK = "#ffffff", "#1c2026"
+_LETTER = 6.2  # mean width of a letter at size 11, pixels; what draws the file measures, we can only reckon
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -38,8 +40,10 @@ def line_plot(
     y_label: str,
     size: tuple[int, int] = (460, 260),
     y_range: tuple[float, float] | None = None,
+    notes: Sequence[str] = (),
+    alone: bool = False,
 ) -> str:
-    """A line plot as an SVG element that follows the page's text colour.
+    """A line plot as an SVG element; several lines have a legend between the title and the drawing.
 
     Args:
         series: name -> (x, y) points in drawing order; points that are not finite are left out.
@@ -48,21 +52,22 @@ def line_plot(
         y_label: name and unit of the vertical axis.
         size: (width, height) of the drawing in CSS pixels; it scales with its container.
         y_range: fixed ends of the vertical axis; from the data when None.
+        notes: small lines at the foot.
+        alone: as a file of its own, on white paper; else a part of a page, whose text colour it takes.
 
     Returns:
         `<svg>...</svg>`, all text escaped; with "no data" in it when no point is finite.
     """
     width, height = size
-    left, right, top, bottom = 52, 14, 30, 42
+    left, right = 52, 14
+    legend = _legend(list(series), left, width - right) if len(series) > 1 else []
+    top = 30 + (0 if not legend else legend[-1][1] - 17)
+    bottom = 42 + (4 + 14 * len(notes) if notes else 0)
     kept = {
         name: [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)] for name, points in series.items()
     }
     everything = [point for points in kept.values() for point in points]
-    head = (
-        f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}" '
-        'font-size="11" fill="currentColor">'
-        f'<text x="{left}" y="17" font-size="13" font-weight="600">{escape(title)}</text>'
-    )
+    head = _head(title, width, height, left, notes, alone=alone)
     if not everything:
         return f'{head}<text x="{width / 2}" y="{height / 2}" text-anchor="middle">no data</text></svg>'
     x_low, x_high = min(p[0] for p in everything), max(p[0] for p in everything)
@@ -88,7 +93,7 @@ def line_plot(
         across, _ = place(x, y_low)
         parts.append(f'<text x="{across}" y="{height - bottom + 15}" text-anchor="middle" opacity=".75">{x:g}</text>')
     middle = (left + width - right) / 2
-    parts.append(f'<text x="{middle}" y="{height - 8}" text-anchor="middle">{escape(x_label)}</text>')
+    parts.append(f'<text x="{middle}" y="{height - bottom + 34}" text-anchor="middle">{escape(x_label)}</text>')
     parts.append(
         f'<text transform="translate(12 {(top + height - bottom) / 2}) rotate(-90)" text-anchor="middle">'
         f"{escape(y_label)}</text>"
@@ -102,11 +107,41 @@ def line_plot(
         parts.append(
             f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"/>'
         )
-        if len(kept) > 1:
-            y = top + 12 + 16 * i
+        if legend:
+            across, down = legend[i]
             parts.append(
-                f'<line x1="{width - right - 100}" x2="{width - right - 84}" y1="{y - 4}" y2="{y - 4}" '
-                f'stroke="{colour}" stroke-width="3"/>'
-                f'<text x="{width - right - 78}" y="{y}">{escape(name)}</text>'
+                f'<line x1="{across}" x2="{across + 16}" y1="{down - 4}" y2="{down - 4}" stroke="{colour}" '
+                f'stroke-width="3"/><text x="{across + 22}" y="{down}">{escape(name)}</text>'
             )
     return "".join([*parts, "</svg>"])
+
+
+def _head(title: str, width: int, height: int, left: int, notes: Sequence[str], *, alone: bool) -> str:
+    """The opening tag, the title and the notes; a file of its own brings name space, size, letters and paper along."""
+    own = (
+        f'xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" color="{_INK}" '
+        'font-family="system-ui, sans-serif" '
+    )
+    paper = f'<rect width="{width}" height="{height}" fill="{_PAPER}"/>'
+    foot = "".join(
+        f'<text x="{left}" y="{height - 8 - 14 * i}" opacity=".75">{escape(note)}</text>'
+        for i, note in enumerate(reversed(notes))
+    )
+    return (
+        f'<svg {own if alone else ""}class="plot" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(title)}" font-size="11" fill="currentColor">{paper if alone else ""}'
+        f'<text x="{left}" y="17" font-size="13" font-weight="600">{escape(title)}</text>{foot}'
+    )
+
+
+def _legend(names: Sequence[str], left: int, right: int) -> list[tuple[float, int]]:
+    """Where each name's entry begins (x, baseline y): rows under the title, wrapped at `right`."""
+    places: list[tuple[float, int]] = []
+    across, down = float(left), 35
+    for name in names:
+        wide = 22 + _LETTER * len(name)
+        if across > left and across + wide > right:
+            across, down = float(left), down + 16
+        places.append((round(across, 1), down))
+        across += wide + 14
+    return places

@@ -12,6 +12,7 @@ from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._ledger import inherit
 from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader
+from wsscli.steps._snapshots import FOLDER, Snapshots, check_snapshots, curve_watcher
 from wsscli.steps._sources import check_size, check_table, check_values, shared_ids
 from wsscli.steps._train import (
     Task,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from wsscli.classes import ClassTable
@@ -105,6 +107,7 @@ def train_seg(
     if len(there) < len(dataset.ids):
         log.info("%s: %d of %d images of split %s have a mask", source, len(there), len(dataset.ids), dataset.split)
     ids = run.select(there)
+    check_snapshots(seeding.snapshot_supervision, ids)
     _require_labelled(masks, ids)
     kind, path = init_of(init)
     device = pick_device(training.device)
@@ -135,15 +138,19 @@ def train_seg(
         supervision=[*_ledger(masks, dataset, len(ids)), *inherited(path), *(["image-labels"] if loss != "ce" else [])],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
+    what = _work(seeding, loss, masks, dataset, ids, classes, values, model, run, device, out)
     job = open_job(plan, run, ids)
     if job is None:
         return discard_checkpoint(out, run)
     with job:
-        what = _work(seeding, loss, masks, dataset, ids, classes, values, model, run)
         watch = watcher(job.path, tensorboard=training.tensorboard)
+        if what.meter is not None:
+            watch = curve_watcher(job.path, settings.batch_size, len(ids), watch)
+        if what.snapshots is not None:
+            what.snapshots.begin()
         fit(
             model, what.samples, what.objective, settings, job.path,
-            device=device, workers=run.threads, meter=what.meter, watch=watch,
+            device=device, workers=run.threads, validate=what.snapshots, meter=what.meter, watch=watch,
         )  # fmt: skip
         return finish(job, model)
 
@@ -155,6 +162,7 @@ class _Work:
     samples: Samples
     objective: Masks | Seeds
     meter: SupervisionMeter | None = None
+    snapshots: Snapshots | None = None
 
 
 def _work(
@@ -167,6 +175,8 @@ def _work(
     values: dict[str, Any],
     model: DeepLab,
     run: Run,
+    device: torch.device,
+    out: Path,
 ) -> _Work:
     from wsscli.data.dataset import require_labels
     from wsscli.train.meter import SupervisionMeter
@@ -181,7 +191,13 @@ def _work(
     truth = truth_reader(seeding.watch_supervision, dataset, classes, ids)
     meter = SupervisionMeter(len(classes)) if truth is not None else None
     samples = SeedSamples(ids, dataset.image, read_mask, labels, len(classes), how, run.seed, truth)
-    return _Work(samples, objective_of(seeding, loss, stride, step, meter), meter)
+    objective = objective_of(seeding, loss, stride, step, meter)
+    names = tuple(dict.fromkeys(seeding.snapshot_supervision))
+    snapshots = Snapshots(
+        out / FOLDER, names, samples, objective, dataset.image, truth, classes,
+        device, values["bf16"], values["channels_last"], values["batch_size"],
+    )  # fmt: skip
+    return _Work(samples, objective, meter, snapshots if names else None)
 
 
 def _require_labelled(masks: MaskDir, ids: list[str]) -> None:
