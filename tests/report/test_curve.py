@@ -97,3 +97,10 @@ def test_alone_it_is_a_file_on_paper():
     assert root.get("fill") == "currentColor" and root.get("color") == "#1c2026" and root.get("font-family")
     part = ElementTree.fromstring(line_plot(points, title="t", x_label="x", y_label="y"))
     assert part.tag == "svg" and part.get("width") is None and part.find("rect") is None
+
+
+def test_whole_numbers_under_the_axis():
+    points = {"a": [(0, 0.0), (3, 1.0)]}
+    plain, whole = (line_plot(points, title="t", x_label="x", y_label="y", whole_x=w) for w in (False, True))
+    assert "0.5" in re.findall(r'text-anchor="middle" opacity=".75">([^<]*)<', plain)
+    assert re.findall(r'text-anchor="middle" opacity=".75">([^<]*)<', whole) == ["0", "1", "2", "3"]

@@ -40,6 +40,7 @@ def line_plot(
     y_label: str,
     size: tuple[int, int] = (460, 260),
     y_range: tuple[float, float] | None = None,
+    whole_x: bool = False,
     notes: Sequence[str] = (),
     alone: bool = False,
 ) -> str:
@@ -52,6 +53,7 @@ def line_plot(
         y_label: name and unit of the vertical axis.
         size: (width, height) of the drawing in CSS pixels; it scales with its container.
         y_range: fixed ends of the vertical axis; from the data when None.
+        whole_x: write whole numbers only under the horizontal axis.
         notes: small lines at the foot.
         alone: as a file of its own, on white paper; else a part of a page, whose text colour it takes.
 
@@ -90,6 +92,8 @@ def line_plot(
             f'<text x="{left - 6}" y="{up + 4}" text-anchor="end" opacity=".75">{y:g}</text>'
         )
     for x in ticks(x_low, x_high, 6):
+        if whole_x and not x.is_integer():
+            continue
         across, _ = place(x, y_low)
         parts.append(f'<text x="{across}" y="{height - bottom + 15}" text-anchor="middle" opacity=".75">{x:g}</text>')
     middle = (left + width - right) / 2

@@ -96,7 +96,7 @@ def curve(rows: Sequence[dict[str, Any]], batch_size: int, images: int) -> str:
     return line_plot(
         {"IoU" if name == "iou" else name: points for name, points in series.items()},
         title="Supervision against true masks", x_label="epoch (0: the seeds)", y_label="percent", y_range=(0.0, 100.0),
-        size=(520, 330), alone=True,
+        size=(520, 330), whole_x=True, alone=True,
         notes=(
             f"Means over the {present} classes that occur, at the points that enter the loss.",
             "Unlabelled points lower recall and IoU, not precision.",
