@@ -7,7 +7,6 @@ Ratios are taken side by side in one process; single times depend on the machine
 
 from __future__ import annotations
 
-import csv
 import os
 import platform
 import re
@@ -17,12 +16,14 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import quality
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
 HEAD = """# Results
 
 Made by `python benchmarks/run.py`; each table names its command. Times are medians on a shared 2-core machine without a
-GPU: trust ratios, not seconds. Quality figures come from `results.csv`, a row a run, written as it ends.
+GPU: trust ratios, not seconds. Quality figures come from `results.csv`, `supervision.csv` and `intervals.csv`, rows written as runs end.
 """
 OPTIONS = {"predict": ["--images", "300", "--rounds", "3"], "seeds": ["--images", "24"]}  # minutes, not half an hour
 NET = Path("runs/voc/seg")  # of voc_chain.py: with a trained net most classes are left out early
@@ -65,31 +66,10 @@ def run(script: Path) -> str:
     return f"`{' '.join(['python', f'benchmarks/{script.name}', *options])}`, {machine()}\n\n{done.stdout.strip()}"
 
 
-def quality() -> str:
-    """results.csv as a table."""
-    path = HERE / "results.csv"
-    if not path.exists():
-        return "No runs yet: `python benchmarks/voc_chain.py ../shared/data/voc`."
-    with path.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    shown = {
-        "run": "run", "seed": "seed", "split": "split", "images": "images", "mIoU": "miou", "fg precision": "foreground_precision",
-        "fg recall": "foreground_recall", "fg coverage": "foreground_coverage", "ledger": "ledger", "step s": "step_seconds",
-    }  # fmt: skip
-    lines = ["| " + " | ".join(shown) + " |", "| " + " | ".join("---" for _ in shown) + " |"]
-    lines += ["| " + " | ".join(row[key] for key in shown.values()) + " |" for row in rows]
-    commands = "\n".join(f"- {row['run']}: `{row['command']}`" for row in rows)
-    note = (
-        "`python benchmarks/voc_chain.py ../shared/data/voc`: 597 train / 104 val photos, 20 classes, lite0, labels from XML, "
-        "all options at their defaults, but that the segmentation nets start from the classifier and predict with `--scales 0.75,1 --flip`; means over background, cat, cow, dog, horse, person, sheep."
-    )
-    return f"{note}\n\n" + "\n".join(lines) + f"\n\nCommands:\n\n{commands}"
-
-
 def main() -> None:
     named = sys.argv[1:]
     found = sections()
-    found["The CAM chain on real photos"] = quality()
+    found |= quality.sections()
     for script in [*sorted(HERE.glob("bench_*.py")), HERE / "killed.py"]:
         name = script.stem.removeprefix("bench_")
         if named and name not in named:

@@ -13,7 +13,6 @@ import argparse
 import csv
 import json
 import shlex
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from wsscli.data.voc import VOC_NAMES
 from wsscli.evaluate.summary import summarise
 
 SUPERVISION = Path(__file__).with_name("supervision.csv")
+INTERVALS = Path(__file__).with_name("intervals.csv")
 FIELDS = [
     "run", "seed", "epoch", "precision", "recall", "iou", "coverage", "foreground_precision", "foreground_recall",
     "background_precision", "command",
@@ -113,19 +113,26 @@ class Dsrg:
         self.tested("full-again" + self.suffix, "true masks, trained twice")
 
 
-def intervals(chain: Chain, pairs: list[tuple[str, str]]) -> None:
-    """Paired bootstrap over the val photos, printed as a table."""
-    print("| first | second | difference | 95% interval | resolved |\n| --- | --- | --- | --- | --- |")
-    for first, second in pairs:
-        both = [str(chain.out / f"{name}-val") for name in (first, second)]
-        if not all(Path(path, "wss.json").exists() for path in both):
-            continue
-        command = ["wss", "eval", *both, "--split", "val", "--classes", CLASSES, "--bootstrap", "--json"]
-        found = json.loads(wss(command))["comparisons"][0]
-        print(
-            f"| {first} | {second} | {found['difference']:+.3f} | {found['low']:+.3f} to {found['high']:+.3f} | "
-            f"{'yes' if found['resolved'] else 'no'} |"
-        )
+def interval(chain: Chain, first: str, second: str) -> None:
+    """Append the paired bootstrap interval over the val photos between two nets, unless it is there."""
+    both = [
+        str(chain.out / ("val" if name == "seg" else f"{name}-val")) for name in (first, second)
+    ]  # voc_chain's is val
+    there = []
+    if INTERVALS.exists():
+        with INTERVALS.open(newline="") as stream:
+            there = [(row["first"], row["second"]) for row in csv.DictReader(stream)]
+    if (first, second) in there or not all(Path(path, "wss.json").exists() for path in both):
+        return
+    command = ["wss", "eval", *both, "--split", "val", "--classes", CLASSES, "--bootstrap", "--json"]
+    found = json.loads(wss(command))["comparisons"][0]
+    new = not INTERVALS.exists()
+    with INTERVALS.open("a", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        if new:
+            writer.writerow(["first", "second", "split", "difference", "low", "high", "resolved", "command"])
+        numbers = [f"{found[key]:+.4f}" for key in ("difference", "low", "high")]
+        writer.writerow([first, second, "val", *numbers, "yes" if found["resolved"] else "no", shlex.join(command)])
 
 
 def main() -> None:
@@ -154,10 +161,13 @@ def main() -> None:
         if "full" in chosen and kind == "our":
             dsrg.full()
     s = f"-s{given.seed}" if given.seed else ""
-    order = ["plain", "balanced", "grow", f"grow{s}-retrain"]
     for kind in given.seeds.split(","):
-        names = [f"dsrg-{kind}-{key}" + ("" if "retrain" in key else s) for key in order]
-        intervals(chain, [*pairwise(names), (names[0], names[2]), (names[3], "full-again" + s)])
+        plain, balanced, grow = (f"dsrg-{kind}-{key}{s}" for key in ("plain", "balanced", "grow"))
+        again = f"{grow}-retrain"
+        for first, second in (
+            (plain, balanced), (balanced, grow), (plain, grow), (grow, again), (again, "full-again" + s), ("seg", again),
+        ):  # fmt: skip
+            interval(chain, first, second)
 
 
 if __name__ == "__main__":

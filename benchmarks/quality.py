@@ -1,0 +1,125 @@
+"""The tables of RESULTS.md that come from rows which the chains of real photos wrote: results, supervision, intervals."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsscli.report.curve import line_plot
+
+HERE = Path(__file__).parent
+COMMON = (
+    "597 train / 104 val photos, 20 classes, lite0, labels from XML; means over background, cat, cow, dog, horse, person, "
+    "sheep."
+)
+RESULTS = {
+    "run": "run", "seed": "seed", "split": "split", "images": "images", "mIoU": "miou", "fg precision": "foreground_precision",
+    "fg recall": "foreground_recall", "fg coverage": "foreground_coverage", "ledger": "ledger", "step s": "step_seconds",
+}  # fmt: skip
+SUPERVISION = ["precision", "recall", "iou", "coverage", "foreground_precision", "foreground_recall"]
+
+Row = dict[str, str]
+
+
+def read(name: str) -> list[Row]:
+    """The rows of a csv beside this file; none when it is not there."""
+    path = HERE / name
+    if not path.exists():
+        return []
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def results(rows: Sequence[Row]) -> str:
+    """Rows of results.csv as a table, and their commands."""
+    commands = "\n".join(f"- {row['run']}, seed {row['seed']}: `{row['command']}`" for row in rows)
+    return (
+        f"{table(list(RESULTS), [[row[key] for key in RESULTS.values()] for row in rows])}\n\nCommands:\n\n{commands}"
+    )
+
+
+def sections() -> dict[str, str]:
+    """Heading -> text."""
+    rows = read("results.csv")
+    dsrg = [row for row in rows if "dsrg-" in row["command"] or "full-again" in row["command"]]
+    chain = [row for row in rows if row not in dsrg]
+    found = {}
+    if chain:
+        found["The CAM chain on real photos"] = (
+            f"`python benchmarks/voc_chain.py ../shared/data/voc`: {COMMON} All options at their defaults, but that the "
+            "segmentation nets start from the classifier and predict with `--scales 0.75,1 --flip`.\n\n"
+            + results(chain)
+        )
+    if dsrg:
+        found["DSRG on real photos"] = (
+            f"`python benchmarks/voc_dsrg.py ../shared/data/voc`: {COMMON} Nets start from the CAM chain's classifier. Pseudo "
+            "masks are judged on train, nets on val. Arms that differ in supervision alone are predicted with `--flip`.\n\n"
+            + results(dsrg)
+            + intervals()
+            + supervision()
+        )
+    return found
+
+
+def intervals() -> str:
+    """Paired bootstrap intervals."""
+    rows = read("intervals.csv")
+    if not rows:
+        return ""
+    head = ["first", "second", "split", "mIoU difference", "95% interval", "resolved"]
+    lines = [
+        [
+            row["first"],
+            row["second"],
+            row["split"],
+            row["difference"],
+            f"{row['low']} to {row['high']}",
+            row["resolved"],
+        ]
+        for row in rows
+    ]
+    return f"\n\nDifferences, paired bootstrap over the images (1000 draws):\n\n{table(head, lines)}"
+
+
+def supervision() -> str:
+    """The supervision of each arm at its start and its end, and a picture of all epochs."""
+    rows = read("supervision.csv")
+    arms = list(dict.fromkeys((row["run"], row["seed"]) for row in rows))
+    if not arms:
+        return ""
+    lines = []
+    for arm in arms:
+        mine = [row for row in rows if (row["run"], row["seed"]) == arm]
+        first, last = mine[0], mine[-1]
+        lines.append([*arm, *(f"{first[key]} -> {last[key]}" for key in SUPERVISION)])
+    draw(rows)
+    return (
+        "\n\nThe supervision itself against the true masks of the train photos, at the grid of the loss, from the seeds (before "
+        "training) to the last epoch; which no training sees. Rows of every epoch: `supervision.csv`.\n\n"
+        + table(["run", "seed", *(key.replace("_", " ") for key in SUPERVISION)], lines)
+        + "\n\n![supervision over the epochs](supervision.svg)"
+    )
+
+
+def draw(rows: Sequence[Row]) -> None:
+    """The paper's figure 4 for the arm that grows both sides."""
+    mine = [row for row in rows if row["run"].startswith("balanced seeding + growing") and row["seed"] == "0"]
+    series = {
+        f"{key}, {row['run'].rpartition(', ')[2]}": [
+            (float(other["epoch"]), 100 * float(other[key])) for other in mine if other["run"] == row["run"]
+        ]
+        for row in mine
+        for key in ("precision", "recall", "iou")
+    }
+    picture = line_plot(
+        series, title="Supervision while it grows", x_label="epoch (0: the seeds)", y_label="%", size=(620, 360),
+        y_range=(0, 100), whole_x=True, alone=True,
+    )  # fmt: skip
+    (HERE / "supervision.svg").write_text(picture, encoding="utf-8")
