@@ -150,8 +150,7 @@ def test_the_truth_goes_through_the_same_crop_and_mirror_as_the_seeds():
     samples = seed_samples(labelled())
     flips = set()
     for epoch in range(12):
-        image, seeds, _, truth = samples(epoch, 0)
-        inside = seeds != 255
+        image, seeds, _, inside, truth = samples(epoch, 0)
         assert image.shape == (33, 33, 3) and seeds.shape == truth.shape == (33, 33)
         assert np.array_equal(seeds, image[..., 0]) and np.array_equal(truth, image[..., 1]) and inside.all()
         flips.add(any(np.array_equal(image[0, ::-1], line) for line in windows(samples.read("a"), 33)))
@@ -171,23 +170,24 @@ def test_watching_changes_no_sample(scale):
     assert len(watched) == len(plain) == 2
     for epoch in range(4):
         for index in range(2):
-            four, three, two = watched(epoch, index), plain(epoch, index), masks(epoch, index)
-            assert (len(four), len(three)) == (4, 3)
-            assert all(np.array_equal(a, b) for a, b in zip(four, three, strict=False))
-            assert all(np.array_equal(a, b) for a, b in zip(three, two, strict=False))  # as with --loss ce
+            five, four, two = watched(epoch, index), plain(epoch, index), masks(epoch, index)
+            assert (len(five), len(four)) == (5, 4)
+            assert all(np.array_equal(a, b) for a, b in zip(five, four, strict=False))
+            assert all(np.array_equal(a, b) for a, b in zip(four, two, strict=False))  # as with --loss ce
 
 
 def test_the_border_of_the_image_is_255_in_seeds_and_truth():
     samples = seed_samples(labelled(shape=(20, 60)))
-    _, seeds, _, truth = samples(0, 0)
-    assert ((seeds == 255) == (truth == 255)).all() and (seeds == 255).any() and (seeds != 255).any()
+    _, seeds, _, inside, truth = samples(0, 0)
+    assert (seeds[inside] != 255).all() and (truth[inside] != 255).all() and 0 < inside.mean() < 1
+    assert (seeds[~inside] == 255).all() and (truth[~inside] == 255).all()
 
 
 def test_whole_is_the_image_warped_and_nothing_else():
     images = labelled()
     how = Augment(crop=33, longer=60, scale=(0.5, 1.0), flip=True, jitter=0.3)
-    image, seeds, labels, truth = seed_samples(images, {"a": (2,), "b": (1,)}, how=how).whole(1)
+    image, seeds, labels, inside, truth = seed_samples(images, {"a": (2,), "b": (1,)}, how=how).whole(1)
     assert np.array_equal(image, resize(images["b"], 33, 33))
     assert np.array_equal(seeds, resize_mask(np.ascontiguousarray(images["b"][..., 0]), 33, 33))
     assert np.array_equal(truth, resize_mask(np.ascontiguousarray(images["b"][..., 1]), 33, 33))
-    assert labels.tolist() == [True, True, False, False]
+    assert labels.tolist() == [True, True, False, False] and inside.all()

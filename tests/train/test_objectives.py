@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from wsscli.losses.boundary import boundary
 from wsscli.losses.cross_entropy import cross_entropy
@@ -23,7 +24,7 @@ K, STRIDE = 4, 8
 
 
 def batch(seed=0, images=2, side=33, sharp=1.0):
-    """Logits of a net of stride 8, and (images, seeds, labels, truth): coloured halves with a few seeds in each."""
+    """Logits of a net of stride 8, and (images, seeds, labels, inside, truth): coloured halves with a few seeds in each."""
     generator = torch.Generator().manual_seed(seed)
     cells = (side - 1) // STRIDE + 1
     logits = sharp * torch.randn(images, K, cells, cells, generator=generator)
@@ -32,7 +33,13 @@ def batch(seed=0, images=2, side=33, sharp=1.0):
     truth = (2 * halves).to(torch.uint8).expand(images, side, side)
     silent = torch.rand(images, side, side, generator=generator) < 0.8
     labels = torch.tensor([[True, False, True, False], [True, True, True, False]])[:images]
-    return logits, (pixels.to(torch.uint8), truth.masked_fill(silent, 255), labels, truth.contiguous())
+    return logits, (
+        pixels.to(torch.uint8),
+        truth.masked_fill(silent, 255),
+        labels,
+        torch.ones_like(silent),
+        truth.contiguous(),
+    )
 
 
 def spread(maps, step, length):
@@ -162,7 +169,7 @@ def test_only_the_image_s_classes_and_the_background_grow():
     here[:, 3] = True
     seeds = parts[1].clone()
     seeds[:, 0, 0] = 3
-    everywhere = Seeds(STRIDE, 4, crf_engine="lattice").supervision(logits, (parts[0], seeds, here))
+    everywhere = Seeds(STRIDE, 4, crf_engine="lattice").supervision(logits, (parts[0], seeds, here, parts[3]))
     assert (everywhere == 3).sum() > 2
 
 
@@ -243,8 +250,27 @@ def test_supervision_is_what_a_step_would_be_trained_on():
         seen = Seen()
         objective = Seeds(STRIDE, 4, crf_engine="lattice", watch=seen, **options)
         objective(logits, parts)
-        assert torch.equal(objective.supervision(logits, parts[:3]), seen.shown[0][1])
+        assert torch.equal(objective.supervision(logits, parts[:4]), seen.shown[0][1])
         assert len(seen.shown) == 1  # asking is not a step
+
+
+def test_behind_the_border_nothing_grows_and_no_loss_counts():
+    logits, parts = batch(3)
+    logits[:, 2, :, :2] += 8  # the left half is of class 2, as in the truth
+    logits[:, 0, :, 2:] += 8
+    images, seeds, labels, inside, _ = parts
+    inside = inside.clone()
+    inside[:, 20:] = False
+    seeds = seeds.masked_fill(~inside, 255)
+    objective = Seeds(STRIDE, 4, crf_engine="lattice")
+    everywhere = objective.supervision(logits, (images, seeds, labels, torch.ones_like(inside)))
+    found = objective.supervision(logits, (images, seeds, labels, inside))
+    assert (found[:, 5:] == 255).all() and (everywhere[:, 5:] != 255).any() and (found[:, :5] != 255).any()
+    given = logits.clone().requires_grad_()
+    at = F.interpolate(given, (9, 9), mode="bilinear", align_corners=True)
+    q = grid_crf(at_grid(images, 4), at.detach().softmax(1), engine="lattice", unary="probability")
+    cut = balanced_seeding(at, found) + boundary(at[:, :, :5], q[:, :, :5])
+    assert math.isclose(objective(logits, (images, seeds, labels, inside)).item(), cut.item(), rel_tol=1e-5)
 
 
 def test_the_authors_quirks_reach_the_growing():
@@ -258,9 +284,9 @@ def test_watching_changes_no_value():
     logits, parts = batch()
     seen = Seen()
     plain, watched = Seeds(STRIDE, 4, crf_engine="lattice"), Seeds(STRIDE, 4, crf_engine="lattice", watch=seen)
-    assert watched(logits, parts) == plain(logits, parts[:3])
+    assert watched(logits, parts) == plain(logits, parts[:4])
     ((seeds, supervision, truth),) = seen.shown
-    assert torch.equal(truth, parts[3][:, ::4, ::4]) and seeds.shape == supervision.shape == truth.shape == (2, 9, 9)
+    assert torch.equal(truth, parts[4][:, ::4, ::4]) and seeds.shape == supervision.shape == truth.shape == (2, 9, 9)
     assert {mask.dtype for mask in seen.shown[0]} == {torch.uint8}
 
 
@@ -282,7 +308,7 @@ def at_points(monkeypatch, maps, side, step):
     seeds = torch.zeros(1, side, side, dtype=torch.uint8)
     images = torch.zeros(1, 3, side, side, dtype=torch.uint8)
     labels = torch.ones(1, maps.shape[1], dtype=torch.bool)
-    Seeds(STRIDE, step, loss="seed", boundary=0, grow=False)(maps, (images, seeds, labels))
+    Seeds(STRIDE, step, loss="seed", boundary=0, grow=False)(maps, (images, seeds, labels, seeds == 0))
     ((logits, target),) = met
     assert logits.shape[-2:] == target.shape[-2:] == seeds[0, ::step, ::step].shape
     return logits[0]

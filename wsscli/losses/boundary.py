@@ -15,7 +15,12 @@ Unary = Literal["log-probability", "probability"]
 
 
 def boundary(
-    logits: torch.Tensor, smooth: torch.Tensor, gradient: Gradient = "none", unary: Unary = "log-probability"
+    logits: torch.Tensor,
+    smooth: torch.Tensor,
+    gradient: Gradient = "none",
+    unary: Unary = "log-probability",
+    *,
+    inside: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Mean over pixels of sum_c q log(q / p): how far the net's probabilities p are from the CRF's q.
 
@@ -30,8 +35,10 @@ def boundary(
             the gradient by log q goes on to what the CRF was given.
         unary: what that was: `log-probability` (the logits, as SEC's layer) or `probability` (p, as DSRG's).
 
+        inside: bool (N,h,w), the pixels that count; all when None.
+
     Returns:
-        A scalar, the mean over the pixels of all images.
+        A scalar, the mean over the pixels of all images that count, 0 without any.
 
     Source: Kolesnikov and Lampert 2016 (SEC), equation 5; Huang et al. 2018 (DSRG), equation 2.
     """
@@ -41,7 +48,10 @@ def boundary(
         given = logits if unary == "log-probability" else logits.softmax(1)
         log_q = _Through.apply(given, log_q)  # type: ignore[no-untyped-call]
     ratio = (log_q - logits.log_softmax(1)).clamp(math.log(RATIO[0]), math.log(RATIO[1]))
-    return (log_q.exp() * ratio).sum(1).mean()
+    pixels = (log_q.exp() * ratio).sum(1)  # (N,h,w)
+    if inside is None:
+        return pixels.mean()
+    return (pixels * inside).sum() / inside.sum().clamp(min=1)
 
 
 class _Through(torch.autograd.Function):

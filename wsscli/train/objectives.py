@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch.nn import functional as F
 
+from wsscli.classes import IGNORE
 from wsscli.grow.batched import grow_batch
 from wsscli.losses.boundary import Gradient, boundary
 from wsscli.losses.cross_entropy import cross_entropy
@@ -54,7 +55,8 @@ class Seeds:
     that step's own probabilities after the CRF; nothing is kept, so an early mistake does not stay.
 
     A batch is images uint8 (N,3,H,W), seeds uint8 (N,H,W), labels bool (N,K) (column = class id, the background
-    always), and, where somebody watches, true masks uint8 (N,H,W), which enter no loss.
+    always), inside bool (N,H,W) (False behind a photo's border: nothing grows there and no loss counts), and, where
+    somebody watches, true masks uint8 (N,H,W), which enter no loss.
 
     Attributes:
         stride: of the net.
@@ -88,33 +90,41 @@ class Seeds:
     watch: Watch | None = None
 
     def __call__(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        images, masks, labels = batch[:3]
-        seeds = masks[:, :: self.step, :: self.step]  # (N,h,w)
+        images, _, labels = batch[:3]
+        seeds, inside = self._points(batch[1]), self._points(batch[3])  # (N,h,w)
         logits = _at(logits, seeds, self.stride, self.step)  # (N,K,h,w)
         smooth = self._smooth(logits, images) if self.grow or self.boundary else None
         supervision = seeds
         if self.grow and smooth is not None:
-            supervision = self.grown(seeds, smooth, labels)
+            supervision = self.grown(seeds, smooth, labels, inside)
         value = SEED_LOSSES[self.loss](logits, supervision)
         if self.boundary and smooth is not None:
-            value = value + self.boundary * boundary(logits, smooth, self.boundary_gradient, self.crf_unary)
+            apart = boundary(logits, smooth, self.boundary_gradient, self.crf_unary, inside=inside)
+            value = value + self.boundary * apart
         if self.watch is not None:
-            self.watch.add(seeds, supervision, batch[3][:, :: self.step, :: self.step])
+            self.watch.add(seeds, supervision, self._points(batch[4]))
         return value
 
     def supervision(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """uint8 (N,h,w): what this net would be trained on, were this batch to come now."""
-        seeds = batch[1][:, :: self.step, :: self.step]
+        seeds, inside = self._points(batch[1]), self._points(batch[3])
         if not self.grow:
             return seeds
-        return self.grown(seeds, self._smooth(_at(logits, seeds, self.stride, self.step), batch[0]), batch[2])
+        smooth = self._smooth(_at(logits, seeds, self.stride, self.step), batch[0])
+        return self.grown(seeds, smooth, batch[2], inside)
 
-    def grown(self, seeds: torch.Tensor, smooth: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """DSRG(S, H) of a batch."""
-        return grow_batch(
-            seeds, smooth, labels,
+    def grown(
+        self, seeds: torch.Tensor, smooth: torch.Tensor, labels: torch.Tensor, inside: torch.Tensor
+    ) -> torch.Tensor:
+        """DSRG(S, H) of a batch, within the photos."""
+        grown = grow_batch(
+            seeds, smooth * inside[:, None], labels,
             theta_fg=self.theta_fg, theta_bg=self.theta_bg, original_quirks=self.original_quirks,
         )  # fmt: skip
+        return grown.masked_fill(~inside, IGNORE)
+
+    def _points(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps[:, :: self.step, :: self.step]
 
     def _smooth(self, logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():

@@ -90,7 +90,7 @@ class MaskSamples:
 
 
 class SeedSamples:
-    """Photos, seeds and image-level labels: (uint8 (S,S,3), uint8 (S,S), bool (K,)), and a true mask where watched.
+    """Photos, seeds, image-level labels, and where the photo is: (uint8 (S,S,3), uint8 (S,S), bool (K,), bool (S,S)).
 
     Args:
         ids: the images.
@@ -100,7 +100,7 @@ class SeedSamples:
         classes: number of classes K with the background, whose column of the labels is always true.
         augment: how samples are varied.
         seed: of the training.
-        read_truth: a true mask, which goes through the same crop and mirroring as the seeds: a fourth array,
+        read_truth: a true mask, which goes through the same crop and mirroring as the seeds: a fifth array,
             uint8 (S,S).
     """
 
@@ -133,12 +133,17 @@ class SeedSamples:
 
     def _sample(self, index: int, how: Augment, rng: Rng) -> tuple[NDArray[Any], ...]:
         name = self.ids[index]
-        image, masks = self.read(name), self.read_mask(name)
-        if self.read_truth is None:
-            image, masks = _varied(image, masks, how, rng)
-            return image, masks, self.labels[index]
-        image, masks = _varied(image, np.dstack([masks, self.read_truth(name)]), how, rng)
-        return image, masks[..., 0], self.labels[index], masks[..., 1]
+        seeds = self.read_mask(name)
+        truth = [] if self.read_truth is None else [self.read_truth(name)]
+        # what lies behind the photo's border becomes 255 in every layer, so zeros tell the photo
+        image, masks = _varied(self.read(name), np.dstack([seeds, np.zeros_like(seeds), *truth]), how, rng)
+        return (
+            image,
+            masks[..., 0],
+            self.labels[index],
+            masks[..., 1] == 0,
+            *(masks[..., 2 + k] for k in range(len(truth))),
+        )
 
 
 def _varied(image: Image, masks: Image, how: Augment, rng: Rng) -> tuple[Image, Image]:
