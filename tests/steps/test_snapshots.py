@@ -164,7 +164,13 @@ def test_the_last_one_is_what_the_written_model_would_be_trained_on(seeded):
     photo = photo.permute(2, 0, 1)[None]
     with torch.no_grad():
         logits = model(model.backbone.normalise(photo))
-    parts = (photo, torch.from_numpy(resize_mask(seeds, 65, 65))[None], torch.tensor([[True, True, True, False]]))
+    inside = torch.ones(1, 65, 65, dtype=torch.bool)
+    parts = (
+        photo,
+        torch.from_numpy(resize_mask(seeds, 65, 65))[None],
+        torch.tensor([[True, True, True, False]]),
+        inside,
+    )
     objective = Seeds(model.backbone.stride, 4, crf_engine="lattice", crf_unary="log-probability")
     grown = objective.supervision(logits, parts)[0].numpy()
     assert np.array_equal(list(kept(out, "c").values())[-1], to_photo(grown, seeds.shape, 65, 4))
