@@ -33,17 +33,16 @@ if [[ $network == vgg16 || $network == resnet101 ]]; then
   seg=("${recipe[@]}" --init imagenet "${seg[@]}")
   retrain=("${recipe[@]}" --loss ce "${retrain[@]}")
   crf=()
-  final=(--crf)
+  sizes=(--scales 1)
 else
   # A small set: what the classifier has learnt is not thrown away. The net's probabilities are surer than heatmaps and want
-  # a lighter CRF, at test none; the second training weighs foreground and background alike. docs/methods.md says what of
-  # this was found on train masks.
+  # a lighter CRF, and the second training weighs foreground and background alike (both found on masks of train photos).
   cls=(--backbone "$network" "${cls[@]}")
   seg=(--backbone "$network" --init "$out/cls" "${seg[@]}")
   retrain=(--backbone "$network" --loss balanced-seed --boundary 0 --epochs 8 --size 500 --scale-range 0.5,1.25 --loss-step 2
     "${retrain[@]}")
   crf=(--bilateral-compat 5)
-  final=(--scales "0.75,1" --flip)
+  sizes=(--scales "0.75,1" --flip)
 fi
 if [[ ${ORIGINAL:-0} == 1 ]]; then
   seg+=(--original-quirks --crf-grad dsrg)
@@ -66,5 +65,6 @@ wss predict "$out/seg" --split "$train" --scales 0.75,1,1.25 --flip --scores --n
 wss crf "$out/probs" "${crf[@]}" -o "$out/pseudo"
 wss train-seg "$out/pseudo" --init "$out/seg" "${device[@]}" "${retrain[@]}" -o "$out/net"
 
-wss predict "$out/net" --split "$test" "${final[@]}" "${device[@]}" -o "$out/$test"
+wss predict "$out/net" --split "$test" "${sizes[@]}" --scores --no-masks "${device[@]}" -o "$out/$test-probs"
+wss crf "$out/$test-probs" "${crf[@]}" -o "$out/$test"
 wss eval "$out/$test" --split "$test" --per-class || echo "no figures of $test; its masks are in $out/$test/masks" >&2
