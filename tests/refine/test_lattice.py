@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from wsscli.refine.lattice import LANES, Lattice
+from wsscli.errors import WssError
+from wsscli.refine.lattice import FAR, LANES, Lattice
 
 
 def points(n=60, d=5, seed=0, spread=3.0):
@@ -101,3 +102,24 @@ def test_result_can_go_into_a_given_array():
     out = np.full_like(values, np.nan)
     assert lattice.filter(values, out) is out
     assert (out == lattice.filter(values)).all()
+
+
+@pytest.mark.parametrize("d", [2, 5])
+def test_as_far_as_points_may_lie_their_simplex_is_known(d):
+    far = points(n=4000, d=d, spread=FAR)
+    far[::2] *= -1
+    lattice = Lattice.of(far)
+    assert lattice.corners.min() >= 1 and lattice.corners.max() < lattice.neighbours.shape[1]
+    assert all(len(set(row)) == d + 1 for row in lattice.corners.tolist())
+    assert np.abs(lattice.weights.sum(1) - 1).max() < 1e-5
+    assert lattice.weights.min() > -0.2 and np.isfinite(lattice.norm).all()
+
+
+@pytest.mark.parametrize(("value", "shown"), [(FAR * 2, "1.04858e+06"), (np.inf, "inf"), (np.nan, "nan")])
+def test_points_too_far_apart(value, shown):
+    with pytest.raises(WssError) as caught:
+        Lattice.of(np.array([[0, 0], [0, value]], np.float32))
+    assert str(caught.value) == (
+        f"crf: the image spans {shown} standard deviations of a kernel, at most 524288 can be told apart; take larger "
+        "ones"
+    )

@@ -289,8 +289,10 @@ def test_images_without_labels(seeded, message):
         ("seed", {"boundary": -1.0}, "--boundary -1.0: give 0 or more"),
         ("seed", {"boundary": INF}, "--boundary inf: give 0 or more"),
         ("seed", {"boundary": float("nan")}, "--boundary nan: give 0 or more"),
-        ("seed", {"crf_scale": 0.0}, "--crf-scale 0.0: give more than 0"),
-        ("seed", {"crf_scale": INF}, "--crf-scale inf: give more than 0"),
+        ("seed", {"crf_scale": 0.0}, "--crf-scale 0: give 0.001 to 1000"),
+        ("seed", {"crf_scale": 1e12}, "--crf-scale 1e+12: give 0.001 to 1000"),
+        ("seed", {"crf_scale": INF}, "--crf-scale inf: give 0.001 to 1000"),
+        ("seed", {"crf_scale": float("nan")}, "--crf-scale nan: give 0.001 to 1000"),
     ],
 )
 def test_options_that_do_not_fit(seeded, message, loss, how, expected):
@@ -298,6 +300,15 @@ def test_options_that_do_not_fit(seeded, message, loss, how, expected):
     watch, snapshot = how.pop("watch_supervision", None), how.pop("snapshot_supervision", ())
     assert message(UsageError, seeded.train, loss=loss, options=how, watch=watch, snapshot=snapshot) == expected
     assert not (seeded.out / "seg").exists()
+
+
+def test_a_training_that_diverges(seeded, message):
+    how = {"options": {"grow": True}, "lr": 1e30, "batch_size": 2}
+    text = message(WssError, seeded.train, **how)
+    assert text.startswith(f"{seeded.out / 'seg'}: the loss became nan at iteration 2 of ") and "--lr below" in text
+    # here the first that looks at the net is who draws it
+    text = message(WssError, seeded.train, "drawn", **(how | {"batch_size": 4}), snapshot=("a",))
+    assert text == f"{seeded.out / 'drawn'}: the net gives NaN or infinity; use --overwrite and a lower --lr"
 
 
 def test_options_that_fit():

@@ -36,6 +36,7 @@ PRESETS: Final[dict[str, dict[str, float]]] = {
     },
 }
 LABEL_CONFIDENCE = 0.7
+MOST = 1e6  # of a weight or a standard deviation, which is at least the inverse of it
 CLIP = 1e-5  # probabilities below this count as this: a certain zero could never be argued away
 
 
@@ -161,6 +162,9 @@ def check_options(*, engine: str, iterations: int, **parameters: float) -> None:
             raise UsageError(f"crf: {name} is {value}; a weight must be 0 or greater")
         if not name.endswith("compat") and not 0 < value < np.inf:
             raise UsageError(f"crf: {name} is {value}; a standard deviation must be greater than 0")
+        least = 0.0 if name.endswith("compat") else 1 / MOST  # float32 holds neither end
+        if not least <= value <= MOST:
+            raise UsageError(f"crf: {name} is {value}; give {least:g} to {MOST:g}")
     if engine == "pydensecrf":
         _import_pydensecrf()
 

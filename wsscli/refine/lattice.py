@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wsscli.errors import WssError
 from wsscli.refine.compiled import compiled
 
 LANES = 4  # values are kept in groups of four so that the compiler emits one 128-bit operation for each group
+FAR = 2**19  # see Lattice.of
 _BLOCK = 4  # see Lattice.of
 
 
@@ -224,9 +226,19 @@ class Lattice:
         """The lattice of these points; the kernel is exp(-|f - g|^2 / 2).
 
         Args:
-            features: float32 (N, d), divided by the standard deviations.
+            features: float32 (N, d), divided by the standard deviations; at most 2^19 in size, since beyond that
+                float32 cannot say which simplex a point lies in.
+
+        Raises:
+            WssError: a feature is larger, or NaN.
         """
         n, d = features.shape
+        far = float(np.abs(features).max(initial=0))
+        if not far <= FAR:  # also false for NaN
+            raise WssError(
+                f"crf: the image spans {far:g} standard deviations of a kernel, at most {FAR} can be told apart; take "
+                "larger ones"
+            )
         # pydensecrf elevates four points at a time and fills the last four with points at the origin. They carry no
         # value but create corners that the blur passes through, so equal marginals need the same corners.
         padded = np.zeros((-(-n // _BLOCK) * _BLOCK, d), np.float32)

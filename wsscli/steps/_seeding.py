@@ -76,8 +76,8 @@ def check_seeding(seeding: Seeding, loss: str) -> None:
             )
     if not 0 <= seeding.boundary < float("inf"):
         raise UsageError(f"--boundary {seeding.boundary}: give 0 or more")
-    if not 0 < seeding.crf_scale < float("inf"):
-        raise UsageError(f"--crf-scale {seeding.crf_scale}: give more than 0")
+    if not 1e-3 <= seeding.crf_scale <= 1e3:
+        raise UsageError(f"--crf-scale {seeding.crf_scale:g}: give 0.001 to 1000")
 
 
 def _flag(name: str) -> str:

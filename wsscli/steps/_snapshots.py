@@ -164,8 +164,10 @@ class Snapshots:
 
         images = model.backbone.normalise(batch[0])
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            outputs = model(images)
-        found: U8 = self.objective.supervision(outputs.float(), batch)[0].cpu().numpy()
+            outputs = model(images).float()
+        if not bool(outputs.isfinite().all()):
+            raise WssError(f"{self.root.parent}: the net gives NaN or infinity; use --overwrite and a lower --lr")
+        found: U8 = self.objective.supervision(outputs, batch)[0].cpu().numpy()
         return found
 
     def _keep(self, name: str, iteration: int, mask: U8) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -93,6 +94,8 @@ class Seeds:
         images, _, labels = batch[:3]
         seeds, inside = self._points(batch[1]), self._points(batch[3])  # (N,h,w)
         logits = _at(logits, seeds, self.stride, self.step)  # (N,K,h,w)
+        if (self.grow or self.boundary) and not bool(logits.detach().isfinite().all()):
+            return logits.sum() * math.nan  # the net has diverged: for the training to say, not for the CRF
         smooth = self._smooth(logits, images) if self.grow or self.boundary else None
         supervision = seeds
         if self.grow and smooth is not None:
