@@ -78,6 +78,25 @@ def test_a_failure_stops_and_the_same_command_goes_on(tmp_path, caplog):
     assert "going on," in caplog.text and open_maskdir(tmp_path).ids == IDS
 
 
+def test_after_a_failure_no_thread_is_still_at_work(tmp_path):
+    at_work = set()
+
+    def slow(name):
+        if name == "i00":
+            time.sleep(0.1)  # the others have begun
+            raise WssError("i00: bad photo")
+        at_work.add(name)
+        time.sleep(0.5)
+        at_work.remove(name)
+        return work(name)
+
+    with pytest.raises(WssError, match="i00: bad photo"):
+        per_image(plan(tmp_path), Run(workers=3), IDS, slow)
+    assert not at_work
+    time.sleep(0.1)
+    assert not at_work
+
+
 def test_keep_going_lists_failures(tmp_path):
     def sometimes(name):
         if name == "i03":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -241,12 +241,35 @@ def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step:
         batch_size=1,
     )
     call = partial(_one, job.path, work, run.keep_going)
-    with one_thread_libraries(), track(len(job.todo), step) as progress:
+    waiting = _waiting(call, parallel.n_jobs) if backend == "threads" else nullcontext(call)
+    with one_thread_libraries(), track(len(job.todo), step) as progress, waiting as call:
         for record in parallel(delayed(call)(name) for name in job.todo):
             if record.get("dropped", "").startswith(_FAILED):
                 log.warning("%s", record["dropped"])
             job.writer.note(record)
             progress.advance()
+
+
+@contextmanager
+def _waiting(call: Callable[[str], Record], most: int) -> Iterator[Callable[[str], Record]]:
+    """The call, of which none is still at work when the block is left.
+
+    joblib does not wait for its threads when one of them fails. The interpreter would end in the middle of their
+    C++ code, which aborts the process: exit code 134 in place of the error's.
+    """
+    import threading
+
+    turns = threading.Semaphore(most)
+
+    def counted(name: str) -> Record:
+        with turns:
+            return call(name)
+
+    try:
+        yield counted
+    finally:
+        for _ in range(most):  # and none can begin from here on
+            turns.acquire()
 
 
 def _one(root: Path, work: Callable[[str], Output], keep_going: bool, name: str) -> Record:
