@@ -101,6 +101,18 @@ def test_log_has_no_row_twice_after_a_stop(tmp_path):
     assert len(keys) == len(set(keys))
 
 
+def test_log_has_the_same_numbers_after_a_stop_within_a_row(tmp_path):
+    train(tmp_path / "whole", log_every=3)
+    for fail_at in (14, 26):  # of 36 samples; rows end with every ninth
+        directory = tmp_path / f"stopped{fail_at}"
+        with pytest.raises(WssError, match="stopped"):
+            train(directory, Samples(fail_at=fail_at), checkpoint_seconds=0, log_every=3)
+        train(directory, log_every=3)
+        losses = [(row["event"], row["iteration"], row["loss"]) for row in read_log(directory)]
+        assert losses == [(row["event"], row["iteration"], row["loss"]) for row in read_log(tmp_path / "whole")]
+        assert all(row["images_per_second"] > 0 for row in read_log(directory) if row["event"] == "iterations")
+
+
 def test_log_rows(tmp_path):
     train(tmp_path)
     rows = read_log(tmp_path)

@@ -25,6 +25,7 @@ class Position:
         iteration: iterations done.
         log_bytes: length of `log.jsonl` then; what was written behind it is cut off on resuming.
         loss_sum, loss_count: the running mean of the epoch's loss.
+        row_losses: of the iterations since the last row of the log.
         meter: what a meter has counted of the epoch.
     """
 
@@ -32,6 +33,7 @@ class Position:
     log_bytes: int = 0
     loss_sum: float = 0.0
     loss_count: int = 0
+    row_losses: list[float] = field(default_factory=list)
     meter: list[int] = field(default_factory=list)
 
 

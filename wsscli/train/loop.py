@@ -143,7 +143,8 @@ class _Training:
         self.directory, self.device, self.position = directory, device, position
         self.meter, self.watch = meter, watch
         self._saved = self._row_time = time.monotonic()
-        self._row_losses: list[float] = []
+        self._row_losses = list(position.row_losses)
+        self._row_steps = 0  # of this process: those before a kill say nothing about the time
         train_mode(model, settings.frozen, norms_frozen=settings.norms_frozen)
 
     def step(self, iteration: int, batch: list[Sample], progress: Track) -> None:
@@ -191,10 +192,11 @@ class _Training:
             loss_count=self.position.loss_count + 1,
         )
         self._row_losses.append(value)
+        self._row_steps += 1
         progress.advance(settings.batch_size, loss=value)
         if (iteration + 1) % settings.log_every == 0:
             now = time.monotonic()
-            speed = len(self._row_losses) * settings.batch_size / max(now - self._row_time, 1e-9)
+            speed = self._row_steps * settings.batch_size / max(now - self._row_time, 1e-9)
             self.row(
                 event="iterations",
                 iteration=iteration + 1,
@@ -202,7 +204,7 @@ class _Training:
                 lr=settings.lr * factor,
                 images_per_second=round(speed, 2),
             )
-            self._row_losses, self._row_time = [], now
+            self._row_losses, self._row_steps, self._row_time = [], 0, now
 
     def end_epoch(self, epoch: int, validate: Callable[[nn.Module, int], dict[str, float]] | None) -> None:
         """Validate, log, save."""
@@ -225,9 +227,9 @@ class _Training:
         shown = "".join(f", {name} {value:.4f}" for name, value in numbers.items() if isinstance(value, float))
         log.info("epoch %d: loss %.4f%s", epoch, position.loss_sum / max(position.loss_count, 1), shown)
         self.position = replace(position, loss_sum=0.0, loss_count=0)
+        self._row_losses, self._row_steps = [], 0
         self.checkpoint()
         self._row_time = time.monotonic()  # validation is not training time
-        self._row_losses = []
 
     @property
     def checkpoint_due(self) -> bool:
@@ -238,6 +240,7 @@ class _Training:
         self.position = replace(
             self.position,
             log_bytes=path.stat().st_size if path.exists() else 0,
+            row_losses=list(self._row_losses),
             meter=self.meter.state() if self.meter is not None else [],
         )
         save_checkpoint(self.directory, self.model, self.optimizer, self.position)
