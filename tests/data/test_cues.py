@@ -74,6 +74,7 @@ def test_files_that_hold_no_cues(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("cues", "message"),
     [
+        ([[1, 2], [3]], "is a list, but cues are integers of shape (3, N): class, row, column"),
         ([[1], [2], [3]], "is a list, but cues are integers of shape (3, N): class, row, column"),
         (np.zeros((3, 1)), "is a float64 of shape (3, 1), but cues are integers of shape (3, N): class, row, column"),
         (np.zeros((2, 5), int), "is a int64 of shape (2, 5), but cues are integers of shape (3, N): class, row, column"),

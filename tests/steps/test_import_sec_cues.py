@@ -151,7 +151,8 @@ def test_another_list_is_another_run(files, scenes):
 
 
 def test_what_is_refused(files, scenes, message):
-    assert message(UsageError, run, files, scenes, grid=0) == "--grid 0: give 1 or more"
+    assert message(UsageError, run, files, scenes, grid=0) == "--grid 0: give 1 to 4096"
+    assert message(UsageError, run, files, scenes, grid=10**8) == "--grid 100000000: give 1 to 4096"
     assert message(UsageError, run, files, scenes, data=Data()).startswith("no data set: name it with --data")
     rewrite(files, n0_cues=np.array([[9], [0], [0]]))
     assert message(WssError, run, files, scenes) == (

@@ -43,7 +43,7 @@ class CueFile:
         cues = self.entries.get(f"{number}_cues")
         if cues is None:
             return "no cues in the file"
-        return "no cue in its entry" if np.size(cues) == 0 else None
+        return "no cue in its entry" if isinstance(cues, np.ndarray) and cues.size == 0 else None
 
     def read(self, number: int, classes: ClassTable, grid: int) -> Cues:
         """The cues of one image, int64 (3, N): class id (0 background), row, column.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wsscli.maskdir.writer import Output
 
 log = logging.getLogger("wsscli")
+MOST_CELLS = 4096  # rows and columns; memory is 9 bytes a cell
 
 
 def import_sec_cues(
@@ -49,7 +50,7 @@ def import_sec_cues(
         `fell_back` counts such cells.
 
     Raises:
-        UsageError: no data set is named, `grid` is below 1, or `supervision` holds a word that no ledger knows.
+        UsageError: no data set is named, `grid` is out of range, or `supervision` holds a word that no ledger knows.
         WssError: an unreadable file or list, a pickle that would run code, cues of unknown classes or outside the
             grid, or no image of the split with cues.
 
@@ -60,8 +61,8 @@ def import_sec_cues(
     from wsscli.maskdir.writer import Output
     from wsscli.seeds.cue_grid import cells_without_pixel, enlarge, paint_cues
 
-    if grid < 1:
-        raise UsageError(f"--grid {grid}: give 1 or more")
+    if not 1 <= grid <= MOST_CELLS:
+        raise UsageError(f"--grid {grid}: give 1 to {MOST_CELLS}")
     ledger = ledger_entries("--supervision", supervision)
     dataset = dataset_for(data)
     names = run.select(dataset.ids)
