@@ -179,6 +179,14 @@ def test_other_seeds_from_stored_heatmaps(scenes, message):
         f"--scales: {first} holds the heatmaps already; leave it out, or make them anew with --model"
     )
     probabilities = scenes.probabilities("probabilities")
+    assert message(UsageError, make_seeds, scenes.out / "y", cams=first, device="cuda") == (
+        f"--device: {first} holds the heatmaps already; leave it out, or make them anew with --model"
+    )
+    Image.new("RGB", (30, 20)).save(scenes.root / "JPEGImages" / "a.jpg")
+    assert message(WssError, make_seeds, scenes.out / "z", cams=first) == (
+        f"{first / 'scores' / 'a.npz'}: is 40 x 52 (height x width), but {scenes.root / 'JPEGImages' / 'a.jpg'} is "
+        "20 x 30; both must be of the photo's size"
+    )
     assert message(WssError, make_seeds, scenes.out / "y", cams=probabilities) == (
         f"{probabilities}: holds probability scores; --cams reads cam scores (of make-seeds or `wss import cam-npy`)"
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._classifier import Loaded, check_labels, load_imagenet, load_trained
 from wsscli.steps._ledger import inherit
-from wsscli.steps._sources import check_table
+from wsscli.steps._sources import check_size, check_table
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -55,6 +55,7 @@ class FromScores:
     """Stored heatmaps."""
 
     folder: MaskDir
+    dataset: Dataset
     inputs: Sequence[Input]
     supervision: Sequence[str]
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -63,13 +64,14 @@ class FromScores:
     @classmethod
     def of(cls, folder: MaskDir, dataset: Dataset) -> FromScores:
         check_table(folder.classes, folder.path, dataset.classes, dataset.root)
-        return cls(folder, (folder.as_input("cams"),), inherit(folder.manifest))
+        return cls(folder, dataset, (folder.as_input("cams"),), inherit(folder.manifest))
 
     def __call__(
-        self, name: str, _image: npt.NDArray[np.uint8], labels: Sequence[int]
+        self, name: str, image: npt.NDArray[np.uint8], labels: Sequence[int]
     ) -> tuple[npt.NDArray[np.float32], list[int]]:
         """Heatmaps (K, h, w) of the image's classes that have one, and their ids."""
-        found = self.folder.scores(name)
+        found, photo = self.folder.scores(name), self.dataset.image_path(name)
+        check_size(found.size, self.folder.scores_path(name), (image.shape[0], image.shape[1]), photo)
         rows = [row for row, c in enumerate(found.classes.tolist()) if c in labels]
         return found.scores[rows], found.classes[rows].tolist()
 

@@ -103,7 +103,7 @@ def make_seeds(
     stored = None
     if cams is not None:
         strange = {**asked, "class_map": class_map, "cam": None if cam == "cam" else cam, "bf16": bf16 or None}
-        refuse_options(cams, strange)
+        refuse_options(cams, strange | {"device": None if device == "auto" else device})
         stored = open_cams(cams)
         manifest = stored.manifest
     else:
