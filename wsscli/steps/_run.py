@@ -240,7 +240,7 @@ def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step:
         pre_dispatch="2*n_jobs",
         batch_size=1,
     )
-    call = partial(_one, job.path, work, run.keep_going)
+    call: Callable[[str], Record] = partial(_one, job.path, work, run.keep_going)
     waiting = _waiting(call, parallel.n_jobs) if backend == "threads" else nullcontext(call)
     with one_thread_libraries(), track(len(job.todo), step) as progress, waiting as call:
         for record in parallel(delayed(call)(name) for name in job.todo):
