@@ -25,6 +25,7 @@ read -ra seg <<<"${SEG:-}"
 read -ra retrain <<<"${RETRAIN:-}"
 device=(--device "${DEVICE:-auto}")
 export WSS_DATA=$data
+unset WSS_SPLIT  # the seeds are of the classifier's split
 
 if [[ $network == vgg16 || $network == resnet101 ]]; then
   # Sections 3.1 and 4.1: one size, the highest 20% of the maximum; SGD schedules; 321 x 321 to 41 x 41; a CRF at test.

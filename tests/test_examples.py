@@ -48,11 +48,12 @@ def test_cam_chain(voc, tmp_path):
 def test_dsrg(voc, tmp_path):
     script = f"{EXAMPLES / 'dsrg.sh'} {voc} runs/dsrg"
     quick = {"NETWORK": "tiny", "CLS": "--init none --epochs 2", "SEG": "--epochs 2", "RETRAIN": "--epochs 2"}
-    done = bash(script, tmp_path, **quick, WATCH="truth", ORIGINAL="1")
+    done = bash(script, tmp_path, **quick, WATCH="truth", ORIGINAL="1", WSS_SPLIT="val")
     assert done.returncode == 0, done.stderr
     out = tmp_path / "runs" / "dsrg"
     for name in ("seeds", "pseudo", "val"):
         assert open_maskdir(out / name).ids
+    assert json.loads((out / "seg" / "wss.json").read_text())["split"] == "train"
     options = json.loads((out / "seg" / "wss.json").read_text())["options"]
     assert options["loss"] == "balanced-seed" and options["grow"] and options["original_quirks"]
     assert json.loads((out / "net" / "wss.json").read_text())["supervision"] == ["image-labels"]

@@ -15,9 +15,10 @@ from wsscli.classes import ClassTable
 from wsscli.errors import UsageError, WssError
 from wsscli.maskdir.manifest import read_manifest, write_manifest
 from wsscli.maskdir.png import write_mask
+from wsscli.maskdir.writer import Output
 from wsscli.nets.store import load_model
 from wsscli.steps._data import Data
-from wsscli.steps._run import Run
+from wsscli.steps._run import Plan, Run, per_image
 from wsscli.steps._seeding import Seeding, check_seeding, seeding_options, truth_reader
 from wsscli.steps._train import Training, resolve
 from wsscli.steps.train_seg import train_seg
@@ -309,6 +310,19 @@ def test_a_training_that_diverges(seeded, message):
     # here the first that looks at the net is who draws it
     text = message(WssError, seeded.train, "drawn", **(how | {"batch_size": 4}), snapshot=("a",))
     assert text == f"{seeded.out / 'drawn'}: the net gives NaN or infinity; use --overwrite and a lower --lr"
+
+
+def test_seeds_without_a_data_set_that_number_other_classes(seeded, message):
+    def one(name):
+        return Output(mask=np.full(seeded.scenes.truth[name].shape, 1, np.uint8))
+
+    plan = Plan("import masks", seeded.out / "own", "masks", {}, ClassTable.of(["disc"]))
+    own = per_image(plan, Run(workers=1), seeded.scenes.ids, one)
+    data = Data(seeded.scenes.root, split="train")
+    assert message(WssError, train_seg, own, seeded.out / "seg", loss="seed", backbone="tiny", data=data) == (
+        f"{own}: its class table is not the one of {seeded.scenes.root}: 4 classes there and 2 here; use the table of "
+        "one data set"
+    )
 
 
 def test_options_that_fit():

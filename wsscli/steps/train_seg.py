@@ -100,7 +100,8 @@ def train_seg(
     check_seeding(seeding, loss)
     masks = open_maskdir(source, need="masks")
     dataset = dataset_for(data, masks.manifest)
-    if masks.manifest is not None and masks.manifest.data is not None:
+    # an image's labels are numbered by the data set, so seeds must be, too
+    if loss != "ce" or (masks.manifest is not None and masks.manifest.data is not None):
         check_table(masks.classes, masks.path, dataset.classes, dataset.root)
     classes = masks.classes or dataset.classes
     there = shared_ids(masks, dataset)
