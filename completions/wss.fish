@@ -71,7 +71,7 @@ complete -c wss -n "__fish_seen_subcommand_from train-cls" -l keep-going -d 'Go 
 complete -c wss -n "__fish_seen_subcommand_from train-cls" -l help -d 'Show this message and exit'
 complete -c wss -n "__fish_seen_subcommand_from make-seeds" -s o -l out -r -d 'The directory to write: scores of type `cam` and seed masks'
 complete -c wss -n "__fish_seen_subcommand_from make-seeds" -l model -r -d 'A directory of `train-cls`, or `imagenet` for the embedded classifier (no training; see --class-map)'
-complete -c wss -n "__fish_seen_subcommand_from make-seeds" -l cams -r -d 'Instead of a model: a directory of cam scores (an earlier make-seeds, `wss import cam-npy`), for other seeds from the same heatmaps; then masks alone are written'
+complete -c wss -n "__fish_seen_subcommand_from make-seeds" -l cams -r -d 'Instead of a model: a directory of cam scores (an earlier make-seeds, `wss import cam-npy`), for other seeds from the same heatmaps (left-out options are those of recipe modern); then masks alone are written'
 complete -c wss -n "__fish_seen_subcommand_from make-seeds" -l method -r -f -a 'cam' -d 'cam = class activation maps'
 complete -c wss -n "__fish_seen_subcommand_from make-seeds" -l cam -r -f -a 'cam grad-cam grad-cam++ layer-cam' -d 'cam, grad-cam, grad-cam++ or layer-cam'
 complete -c wss -n "__fish_seen_subcommand_from make-seeds" -l class-map -r -d 'JSON, class name -> list of ImageNet indices (0-999), for --model imagenet; VOC'\''s classes when left out'

@@ -64,7 +64,10 @@ def test_refusals(tmp_path):
         open_maskdir(make(tmp_path / "part", complete=False))
     with pytest.raises(WssError, match=r"holds a model \(written by `wss crf`\), but a mask directory is needed"):
         open_maskdir(make(tmp_path / "model", "model"))
-    with pytest.raises(WssError, match=r"holds masks but no scores; `wss crf --scores` writes them"):
+    with pytest.raises(
+        WssError,
+        match=r"holds masks but no scores; name a directory that has them \(`wss predict --scores`, `wss crf --scores`\)",
+    ):
         open_maskdir(make(tmp_path / "m", "masks"), need="scores")
 
 

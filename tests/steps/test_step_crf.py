@@ -245,3 +245,12 @@ def test_other_class_tables_are_an_error(scenes, message):
         f"{source}: its class table is not the one of {scenes.root}: 3 classes there and 4 here; "
         "use the table of one data set"
     )
+
+
+def test_files_that_were_taken_away(scenes, message):
+    source = scenes.masks("loose")
+    (source / "masks/b.png").unlink()
+    assert message(WssError, crf, source, scenes.out / "crf") == (
+        f"{source}: its manifest speaks of 4 images, but 3 are in masks/; put the others back (`wss verify` names them), "
+        "or make it again with --overwrite"
+    )

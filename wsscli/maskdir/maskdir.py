@@ -42,12 +42,22 @@ class MaskDir:
 
     @cached_property
     def ids(self) -> list[str]:
-        """The ids of all images that have a file here, sorted."""
+        """The ids of all images that have a file here, sorted.
+
+        Raises:
+            WssError: there are fewer than the manifest says: files were taken away.
+        """
         if self.manifest is None:
             return sorted(ids_under(self.path, ".png"))
-        if self.has_masks:
-            return sorted(ids_under(self.path / "masks", ".png"))
-        return sorted(ids_under(self.path / "scores", ".npz"))
+        folder, suffix = ("masks", ".png") if self.has_masks else ("scores", ".npz")
+        found = sorted(ids_under(self.path / folder, suffix))
+        written = self.manifest.images - len(self.manifest.dropped)
+        if len(found) < written:
+            raise WssError(
+                f"{self.path}: its manifest speaks of {written} images, but {len(found)} are in {folder}/; put the "
+                "others back (`wss verify` names them), or make it again with --overwrite"
+            )
+        return found
 
     def mask_path(self, name: str) -> Path:
         return (self.path if self.manifest is None else self.path / "masks") / f"{name}.png"
@@ -108,7 +118,8 @@ def open_maskdir(path: Path | str, *, need: Literal["masks", "scores", "any"] = 
         )
     if need == "scores" and not opened.has_scores:
         raise WssError(
-            f"{root}: holds masks but no scores; `wss {manifest.step} --scores` writes them where that step has them"
+            f"{root}: holds masks but no scores; name a directory that has them (`wss predict --scores`, "
+            "`wss crf --scores`)"
         )
     return opened
 

@@ -63,7 +63,7 @@ def make_seeds(
         out: The directory to write: scores of type `cam` and seed masks.
         model: A directory of `train-cls`, or `imagenet` for the embedded classifier (no training; see --class-map).
         cams: Instead of a model: a directory of cam scores (an earlier make-seeds, `wss import cam-npy`), for other
-            seeds from the same heatmaps; then masks alone are written.
+            seeds from the same heatmaps (left-out options are those of recipe modern); then masks alone are written.
         method: cam = class activation maps.
         cam: cam, grad-cam, grad-cam++ or layer-cam.
         class_map: JSON, class name -> list of ImageNet indices (0-999), for --model imagenet; VOC's classes when left
