@@ -192,6 +192,7 @@ def test_watching_leaves_no_trace_in_the_ledger(seeded):
     assert read_manifest(seeded.train(watch="truth", snapshot=("a",))).supervision == ("image-labels",)
     folder = seeded.scenes.root / "SegmentationClass"
     out = seeded.train("folder", watch=str(folder))
+    assert [i.role for i in read_manifest(out).inputs] == ["masks", "watch"]  # another truth is another log
     assert read_manifest(out).supervision == ("image-labels",)
     assert [item.role for item in read_manifest(out).inputs] == ["masks"]
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from wsscli.classes import ClassTable
     from wsscli.data.dataset import Dataset
+    from wsscli.maskdir.manifest import Input
     from wsscli.train.objectives import Seeds, Watch
 
 
@@ -116,6 +117,15 @@ def objective_of(seeding: Seeding, loss: Any, stride: int, step: int, watch: Wat
         crf_scale=seeding.crf_scale,
         watch=watch,
     )
+
+
+def watched_by(where: str | None) -> list[Input]:
+    """The directory of true masks as an entry of the lineage: another one is another training's log."""
+    from wsscli.maskdir.maskdir import open_maskdir
+
+    if where is None or where == "truth":
+        return []
+    return [open_maskdir(Path(where), need="masks").as_input("watch")]
 
 
 def truth_reader(

@@ -11,7 +11,7 @@ from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._ledger import inherit
 from wsscli.steps._run import Plan, Run, open_job
-from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader
+from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader, watched_by
 from wsscli.steps._snapshots import FOLDER, Snapshots, check_snapshots, curve_watcher
 from wsscli.steps._sources import check_size, check_table, check_values, shared_ids
 from wsscli.steps._train import (
@@ -135,7 +135,7 @@ def train_seg(
         classes=classes,
         data=data_ref(dataset),
         split=dataset.split,
-        inputs=[masks.as_input("masks"), *init_input(path)],
+        inputs=[masks.as_input("masks"), *init_input(path), *watched_by(seeding.watch_supervision)],
         supervision=[*_ledger(masks, dataset, len(ids)), *inherited(path), *(["image-labels"] if loss != "ce" else [])],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
