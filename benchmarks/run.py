@@ -25,7 +25,11 @@ HEAD = """# Results
 Made by `python benchmarks/run.py`; each table names its command. Times are medians on a shared 2-core machine without a
 GPU: trust ratios, not seconds. Quality figures come from `results.csv`, `supervision.csv` and `intervals.csv`, rows written as runs end.
 """
-OPTIONS = {"predict": ["--images", "300", "--rounds", "3"], "seeds": ["--images", "24"], "dsrg": ["--rounds", "2"]}  # minutes, not half an hour
+OPTIONS = {
+    "predict": ["--images", "300", "--rounds", "3"],
+    "seeds": ["--images", "24"],
+    "dsrg": ["--rounds", "2"],
+}  # minutes, not half an hour
 NET = Path("runs/voc/seg")  # of voc_chain.py: with a trained net most classes are left out early
 if NET.exists():
     OPTIONS["predict"] += ["--model", str(NET)]
