@@ -24,6 +24,7 @@ STEPS = {
     "argmax": "argmax {make-seeds}",
     "crf": "crf {make-seeds}",
     "grabcut": "grabcut {crf}",
+    "guided-filter": "guided-filter {make-seeds}",
     "train-seg": "train-seg {crf} --backbone tiny --init none --epochs 6",
     "predict": "predict {train-seg} --split train --scores",
     "grow": "grow {make-seeds} --scores {predict}",

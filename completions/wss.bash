@@ -20,15 +20,19 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'train-cls')
-            words='-o --out --arch --backbone --init --output-stride --val-split --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --backbone --init --output-stride --val-split --affinity-weight --affinity-target --affinity-size --hidden --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
-                --arch) words='cam'; value=1 ;;
+                --arch) words='cam self-guided'; value=1 ;;
                 --backbone) words=''; value=1 ;;
                 --init) words=''; value=1 ;;
                 --output-stride) words=''; value=1 ;;
                 --val-split) words=''; value=1 ;;
-                --recipe) words='modern dsrg'; value=1 ;;
+                --affinity-weight) words=''; value=1 ;;
+                --affinity-target) words='w row-norm paper'; value=1 ;;
+                --affinity-size) words=''; value=1 ;;
+                --hidden) words=''; value=1 ;;
+                --recipe) words='modern dsrg self-guided'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
@@ -55,12 +59,12 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'make-seeds')
-            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --bf16 --device --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --bf16 --device --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --model) words=''; value=1 ;;
                 --cams) words=''; value=1 ;;
-                --method) words='cam'; value=1 ;;
+                --method) words='cam self-guided'; value=1 ;;
                 --cam) words='cam grad-cam grad-cam++ layer-cam'; value=1 ;;
                 --class-map) words=''; value=1 ;;
                 --scales) words=''; value=1 ;;
@@ -71,6 +75,10 @@ _wss() {
                 --bg-heat) words=''; value=1 ;;
                 --saliency) words=''; value=1 ;;
                 --saliency-supervision) words=''; value=1 ;;
+                --stop-at) words='A R G'; value=1 ;;
+                --iterations) words=''; value=1 ;;
+                --window) words=''; value=1 ;;
+                --eps) words=''; value=1 ;;
                 --device) words=''; value=1 ;;
                 --data) words=''; value=1 ;;
                 --split) words=''; value=1 ;;
@@ -149,6 +157,24 @@ _wss() {
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
+        'guided-filter')
+            words='-o --out --read --window --eps --iterations --scores --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --read) words='scores masks'; value=1 ;;
+                --window) words=''; value=1 ;;
+                --eps) words=''; value=1 ;;
+                --iterations) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
         'grow')
             words='-o --out --scores --theta-fg --theta-bg --original-quirks --background --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
@@ -188,7 +214,7 @@ _wss() {
                 --crf-grad) words='none dsrg'; value=1 ;;
                 --watch-supervision) words=''; value=1 ;;
                 --snapshot-supervision) words=''; value=1 ;;
-                --recipe) words='modern dsrg'; value=1 ;;
+                --recipe) words='modern dsrg self-guided'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
@@ -365,9 +391,9 @@ _wss() {
             esac ;;
         'import '*) words='masks cam-npy sec-cues' ;;
         'export '*) words='voc-server cam-npy' ;;
-        *) words='demo train-cls make-seeds saliency argmax crf grabcut grow train-seg predict eval show verify import export methods doctor --help --version' ;;
+        *) words='demo train-cls make-seeds saliency argmax crf grabcut guided-filter grow train-seg predict eval show verify import export methods doctor --help --version' ;;
     esac
-    if ((COMP_CWORD == 1)); then words='demo train-cls make-seeds saliency argmax crf grabcut grow train-seg predict eval show verify import export methods doctor --help --version'; value=; fi
+    if ((COMP_CWORD == 1)); then words='demo train-cls make-seeds saliency argmax crf grabcut guided-filter grow train-seg predict eval show verify import export methods doctor --help --version'; value=; fi
     if [[ -n $words && ( -n $value || $current == -* || "$COMP_CWORD" -eq 1 || $command == *' ' ) ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
     else

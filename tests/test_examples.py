@@ -62,6 +62,21 @@ def test_dsrg(voc, tmp_path):
     assert again.returncode == 0 and again.stderr.count("nothing to do") == 8
 
 
+def test_self_guided(voc, tmp_path):
+    script = f"{EXAMPLES / 'self_guided.sh'} {voc} runs/self"
+    quick = {
+        "NETWORK": "tiny", "CLS": "--init none --epochs 1 --affinity-size 12", "SEG": "--epochs 1", "TABLE": "1",
+        "LABELS": "--window 9",
+    }  # fmt: skip
+    done = bash(script, tmp_path, **quick)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "runs" / "self"
+    for name in ("A", "R", "G1", "labels1", "labels2", "val2"):
+        assert open_maskdir(out / name).ids
+    for name in ("labels2", "val2"):  # no saliency, no other model
+        assert json.loads((out / name / "wss.json").read_text())["supervision"] == ["image-labels"]
+
+
 def test_dsrg_on_coco_with_the_paper_s_flags(voc, tmp_path):
     """The commands that vgg16 and resnet101 get (written down, not run), and a COCO root with the tiny net."""
     coco = write_coco(voc, tmp_path / "coco")

@@ -55,6 +55,16 @@ METHODS: dict[str, Method] = {
         "Foreground seeds from class heatmaps, background seeds from saliency.",
         "Huang et al., DSRG, CVPR 2018, section 3.1; Kolesnikov and Lampert, SEC, ECCV 2016",
     ),
+    "self-guided": Method(
+        "make-seeds", "--method self-guided", "wsscli.seeds.self_guided:self_guided_labels",
+        "Whole labels from localization maps: Otsu's threshold, then the guided filter with the photo as guide.",
+        "Ke and Hsu, Generating Self-Guided Dense Annotations for Weakly Supervised Semantic Segmentation, 2018",
+    ),
+    "affinity": Method(
+        "train-cls", "--arch self-guided", "wsscli.losses.affinity:affinity_loss",
+        "Which pixels belong together, learnt from the photo's colours; a random walk spreads maps by it.",
+        "Ke and Hsu, Generating Self-Guided Dense Annotations for Weakly Supervised Semantic Segmentation, 2018",
+    ),
     "rbd": Method(
         "saliency", "", "wsscli.saliency.rbd:saliency",
         "Saliency from robust background detection: unsupervised, from the image alone.",
@@ -89,6 +99,11 @@ METHODS: dict[str, Method] = {
         "grabcut", "", "wsscli.refine.grabcut:grabcut",
         "Iterated graph cut from the box of the mask's foreground.",
         "Rother et al., GrabCut, SIGGRAPH 2004; Jing et al., Coarse-to-fine, section 3",
+    ),
+    "guided-filter": Method(
+        "guided-filter", "", "wsscli.refine.guided_filter:guided_filter",
+        "Maps become locally linear in the photo's colours, again and again, and so take over its edges.",
+        "He et al., Guided Image Filtering, TPAMI 2013; Ke and Hsu, Self-Guided Dense Annotations, section 3.3",
     ),
     "deeplab": Method(
         "train-seg", "--arch deeplab", "wsscli.nets.segmenter:DeepLab",

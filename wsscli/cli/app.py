@@ -23,6 +23,7 @@ COMMANDS: Table = {
     "argmax": ("wsscli.cli.argmax", "Turn score maps into masks, without any refinement."),
     "crf": ("wsscli.cli.crf", "Refine scores or masks with a fully connected CRF."),
     "grabcut": ("wsscli.cli.grabcut", "Refine masks with GrabCut."),
+    "guided-filter": ("wsscli.cli.guided_filter", "Refine scores or masks with the guided filter."),
     "grow": ("wsscli.cli.grow", "Grow seeds into confident pixels of score maps (DSRG)."),
     "train-seg": ("wsscli.cli.train_seg", "Train a segmentation network on a mask directory."),
     "predict": ("wsscli.cli.predict", "Segment images with a trained network."),

@@ -51,7 +51,10 @@ def tables() -> dict[str, str]:
     from wsscli.steps.make_seeds import RECIPES as SEEDS
     from wsscli.train.recipes import RECIPES
 
-    commands = {"classification": "train-cls", "segmentation": "train-seg", "seeding": "on seeds"}
+    commands = {
+        "classification": "train-cls", "segmentation": "train-seg", "seeding": "on seeds",
+        "self-guided": "--arch self-guided",
+    }  # fmt: skip
     training = {f"{recipe}, {commands[task]}": values for (recipe, task), values in RECIPES.items()}
     return {"recipes": _table(training, _TRAINING), "seeds": _table(SEEDS, _SEEDS)}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import torch
@@ -43,6 +44,7 @@ class Backbone(nn.Module):
         self.mean = mean
         self.std = std
         self._extract = extract
+        self._early: dict[int, torch.Tensor] = {}  # by thread, see keep_early
         self._mean: torch.Tensor
         self._std: torch.Tensor
         self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1) * 255, persistent=False)
@@ -66,6 +68,17 @@ class Backbone(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self._extract(self.body, images)
+
+    def keep_early(self) -> None:
+        """Let `with_early` see the stage `early_stage`; to be called once, before threads share the net."""
+        # One hook for good, a place a thread: threads that add and remove hooks would see each other's features.
+        stage = self.body.get_submodule(early_stage(self))
+        stage.register_forward_hook(lambda *seen: self._early.update({get_ident(): seen[2]}))
+
+    def with_early(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The feature map, and that of the stage `early_stage` on the way: (N, C', about H/4, about W/4)."""
+        features = self(images)
+        return features, self._early.pop(get_ident())
 
 
 class _Kind(NamedTuple):
@@ -193,6 +206,26 @@ def _kind(name: str) -> _Kind:
     if name not in _KINDS:
         raise UsageError(f"unknown backbone '{name}'; known: {', '.join(_KINDS)}, timm:NAME")
     return _KINDS[name]
+
+
+def early_stage(model: Backbone) -> str:
+    """The module within `body` whose output affinities are taken from: a ResNet's first block, else stride 4.
+
+    Raises:
+        UsageError: the backbone's stages are not known.
+
+    Source: Ke and Hsu 2018, section 4.1 (res2a of ResNet-101).
+    """
+    if model.name.startswith("resnet"):
+        return "layer1.0"
+    known = {"vgg16": "features.9", "tiny": "5"}
+    if model.name in known:
+        return known[model.name]
+    stages = getattr(model.body, "feature_info", None)
+    found = [stage["module"] for stage in (stages or []) if stage["reduction"] == 4]
+    if not found:
+        raise UsageError(f"backbone {model.name}: no stage of stride 4 is known; take lite0, vgg16 or a resnet")
+    return str(found[-1])
 
 
 def early_stages(model: Backbone, count: int) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -50,9 +52,7 @@ class DeepLab(nn.Module):
         self.backbone = backbone
         self.hidden = hidden or default_hidden(backbone.name)
         self.dropout = dropout
-        self.branches = nn.ModuleList(
-            _branch(backbone.channels, self.hidden, len(classes), rate, dropout) for rate in RATES[arch]
-        )
+        self.branches = aspp(backbone.channels, self.hidden, len(classes), dropout, RATES[arch])
 
     @classmethod
     def build(
@@ -98,6 +98,13 @@ class DeepLab(nn.Module):
 def default_hidden(name: str) -> int:
     """Width of the branches when none is asked for."""
     return {"lite0": 256, "tiny": 16}.get(name, 1024)
+
+
+def aspp(
+    channels: int, hidden: int, classes: int, dropout: float, rates: Sequence[int] = RATES["deeplab"]
+) -> nn.ModuleList:
+    """Parallel dilated branches, (N,channels,h,w) -> (N,classes,h,w) each; their results are summed."""
+    return nn.ModuleList(_branch(channels, hidden, classes, rate, dropout) for rate in rates)
 
 
 def _branch(channels: int, hidden: int, classes: int, rate: int, dropout: float) -> nn.Sequential:

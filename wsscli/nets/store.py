@@ -14,11 +14,13 @@ from wsscli.maskdir.files import write_atomic
 from wsscli.maskdir.manifest import Manifest, read_manifest
 from wsscli.nets.classifier import CamNet
 from wsscli.nets.segmenter import RATES, DeepLab
+from wsscli.nets.self_guided import SelfGuided
 from wsscli.nets.weights import read_tensors, short
 
 log = logging.getLogger("wsscli")
 
 WEIGHTS = "model.safetensors"
+Net = CamNet | DeepLab | SelfGuided
 
 
 def save_model(directory: Path, model: nn.Module) -> None:
@@ -37,7 +39,7 @@ def model_manifest(directory: Path, *, arch: str | None = None) -> Manifest:
 
     Args:
         directory: a directory written by a training step.
-        arch: `"cam"` or `"segmentation"` to refuse the other sort.
+        arch: `"cam"`, `"self-guided"` or `"segmentation"` to refuse the other sorts.
 
     Raises:
         WssError: when it is no model directory, is not complete, or holds the other sort of net.
@@ -54,12 +56,14 @@ def model_manifest(directory: Path, *, arch: str | None = None) -> Manifest:
     found = (manifest.model or {}).get("arch")
     if arch == "cam" and found != "cam":
         raise WssError(f"{directory}: holds a '{found}' net, a classifier is needed; pass what train-cls wrote")
+    if arch == "self-guided" and found != arch:
+        raise WssError(f"{directory}: holds a '{found}' net; pass what `wss train-cls --arch self-guided` wrote")
     if arch == "segmentation" and found not in RATES:
         raise WssError(f"{directory}: holds a '{found}' net, a segmentation net is needed; pass what train-seg wrote")
     return manifest
 
 
-def build_model(config: dict[str, object]) -> CamNet | DeepLab:
+def build_model(config: dict[str, object]) -> Net:
     """The net that a manifest's `model` entry describes, with random weights.
 
     Raises:
@@ -71,6 +75,8 @@ def build_model(config: dict[str, object]) -> CamNet | DeepLab:
     name = str(values.pop("backbone"))
     if arch == "cam":
         return CamNet.build(name, classes, **values)  # type: ignore[arg-type]
+    if arch == SelfGuided.arch:
+        return SelfGuided.build(name, classes, **values)  # type: ignore[arg-type]
     if arch in RATES:
         return DeepLab.build(name, classes, arch=arch, **values)  # type: ignore[arg-type]
     raise WssError(f"unknown architecture '{arch}' in a model's manifest; update wsscli")
@@ -78,13 +84,13 @@ def build_model(config: dict[str, object]) -> CamNet | DeepLab:
 
 def load_model(
     directory: Path, device: str | torch.device = "cpu", *, arch: str | None = None, output_stride: int | None = None
-) -> CamNet | DeepLab:
+) -> Net:
     """Build the net of a model directory, load its weights, set it to evaluation.
 
     Args:
         directory: a complete model directory.
         device: `cpu`, `cuda`, `cuda:1`, ...
-        arch: `"cam"` or `"segmentation"` to refuse the other sort.
+        arch: `"cam"`, `"self-guided"` or `"segmentation"` to refuse the other sorts.
         output_stride: another one than in training: strides become dilations, the weights stay.
 
     Raises:
@@ -112,31 +118,37 @@ def _load_exactly(model: nn.Module, path: Path) -> None:
     model.load_state_dict(tensors)
 
 
-def init_from(model: CamNet | DeepLab, directory: Path) -> None:
-    """Start a net from an earlier model directory: every tensor of the same name and shape is taken.
+def init_from(model: Net, *directories: Path) -> None:
+    """Start a net from earlier model directories: every tensor of the same name and shape is taken.
 
-    What was not taken, on either side, is logged; tensors of another shape (a head for other classes) stay random.
+    A tensor comes from the first directory that has it. What was not taken, on either side, is logged; tensors of
+    another shape (a head for other classes) stay random.
 
     Raises:
-        WssError: when the directory is no complete model or has another backbone.
+        WssError: when a directory is no complete model or has another backbone.
     """
-    manifest = model_manifest(directory)
-    assert manifest.model is not None
-    found, wanted = manifest.model.get("backbone"), model.backbone.name
-    if found != wanted:
-        raise WssError(f"{directory}: its backbone is {found}, not {wanted}; pass --backbone {found} or another --init")
-    tensors = read_tensors(directory / WEIGHTS, strip=False)
-    same_classes = manifest.model.get("classes") == list(model.classes.names)
     mine = model.state_dict()
-    taken = {
-        key: value
-        for key, value in tensors.items()
-        if key in mine and mine[key].shape == value.shape and (same_classes or not key.startswith(model.last))
-    }
+    taken: dict[str, torch.Tensor] = {}
+    for directory in directories:
+        manifest = model_manifest(directory)
+        assert manifest.model is not None
+        found, wanted = manifest.model.get("backbone"), model.backbone.name
+        if found != wanted:
+            raise WssError(
+                f"{directory}: its backbone is {found}, not {wanted}; pass --backbone {found} or another --init"
+            )
+        same_classes = manifest.model.get("classes") == list(model.classes.names)
+        tensors = read_tensors(directory / WEIGHTS, strip=False)
+        fitting = [
+            key
+            for key, value in tensors.items()
+            if key in mine and mine[key].shape == value.shape and (same_classes or not key.startswith(model.last))
+        ]
+        unused = [key for key in tensors if key not in fitting]
+        if unused:
+            log.info("--init %s: not taken: %s", directory, short(unused))
+        taken = {key: tensors[key] for key in fitting} | taken
     model.load_state_dict(taken, strict=False)
-    fresh = [k for k in mine if k not in taken]
-    unused = [k for k in tensors if k not in taken]
+    fresh = [key for key in mine if key not in taken]
     if fresh:
-        log.info("--init %s: stay random: %s", directory, short(fresh))
-    if unused:
-        log.info("--init %s: not taken: %s", directory, short(unused))
+        log.info("--init %s: stay random: %s", directories[-1], short(fresh))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._classifier import Loaded, check_labels, load_imagenet, load_trained
@@ -23,6 +23,19 @@ if TYPE_CHECKING:
     from wsscli.data.dataset import Dataset
     from wsscli.maskdir.manifest import Input, Manifest
     from wsscli.maskdir.maskdir import MaskDir
+    from wsscli.maskdir.writer import Output
+
+
+class Made(NamedTuple):
+    """What a method gives to the step."""
+
+    work: Callable[[str], Output]
+    kind: str
+    options: Mapping[str, Any]
+    inputs: Sequence[Input]
+    supervision: Sequence[str]
+    threads: AbstractContextManager[None]
+    """What holds while images run side by side."""
 
 
 def open_cams(path: Path) -> MaskDir:
@@ -143,7 +156,7 @@ class FromModel:
         return self.maps(image, classes, name), classes
 
     def threads(self) -> AbstractContextManager[None]:
-        return _one_torch_thread(self.device)
+        return one_torch_thread(self.device)
 
     def maps(self, image: npt.NDArray[np.uint8], classes: list[int], name: str) -> npt.NDArray[np.float32]:
         """(K, h, w) float32 >= 0, exact in float16, so that the stored scores give the same seeds."""
@@ -176,7 +189,7 @@ class FromModel:
 
 
 @contextmanager
-def _one_torch_thread(device: torch.device) -> Iterator[None]:
+def one_torch_thread(device: torch.device) -> Iterator[None]:
     """On the CPU images run side by side, each on one thread: faster than all threads on one, and the same bits."""
     import torch
 

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from wsscli.maskdir.manifest import Input
-    from wsscli.nets.classifier import CamNet
-    from wsscli.nets.segmenter import DeepLab
+    from wsscli.nets.store import Net
     from wsscli.steps._run import Job, Run
     from wsscli.train.samples import Augment
     from wsscli.train.settings import Settings
@@ -27,7 +25,7 @@ class Training:
     """Options of every training. Those without a default here take it from the recipe.
 
     Attributes:
-        recipe: A set of defaults: `modern` (AdamW, one-cycle; small sets), `dsrg` (SGD as in the DSRG paper).
+        recipe: A set of defaults: `modern` (AdamW, one-cycle; small sets); SGD as in a paper: `dsrg`, `self-guided`.
         epochs: Length of the training in passes over the images.
         iterations: Length of the training in batches, instead of --epochs.
         batch_size: Images a batch.
@@ -52,7 +50,7 @@ class Training:
         tensorboard: Also write TensorBoard events (needs the package tensorboard).
     """
 
-    recipe: Literal["modern", "dsrg"] = "modern"
+    recipe: Literal["modern", "dsrg", "self-guided"] = "modern"
     epochs: float | None = None
     iterations: int | None = None
     batch_size: int | None = None
@@ -75,7 +73,7 @@ class Training:
     tensorboard: bool = False
 
 
-Task = Literal["classification", "segmentation", "seeding"]
+Task = Literal["classification", "segmentation", "seeding", "self-guided"]
 
 
 def resolve(
@@ -99,6 +97,9 @@ def resolve(
     from wsscli.nets.device import native_bf16
     from wsscli.train.recipes import RECIPES
 
+    if (training.recipe, task) not in RECIPES:
+        known = ", ".join(recipe for recipe, other in RECIPES if other == task)
+        raise UsageError(f"--recipe {training.recipe}: has no numbers for this training; take {known}")
     values = dict(RECIPES[training.recipe, task])
     for name in ("batch_size", "lr", "head_lr", "weight_decay", "schedule", "dropout", "crop_size", "flip", "jitter"):
         given = getattr(training, name)
@@ -150,13 +151,13 @@ def _scale(text: str, task: Task) -> tuple[float, float] | None:
         low, high = (float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(f"--scale-range {text}: give two numbers, least,largest, or none") from error
-    top = 1.0 if task == "classification" else 8.0
+    top = 1.0 if task in ("classification", "self-guided") else 8.0
     if not 0 < low <= high <= top:
         raise UsageError(f"--scale-range {text}: give 0 < least <= largest <= {top:g}")
     return low, high
 
 
-def settings_of(values: dict[str, Any], training: Training, model: CamNet | DeepLab, seed: int) -> Settings:
+def settings_of(values: dict[str, Any], training: Training, model: Net, seed: int) -> Settings:
     """The loop's settings for this net."""
     from wsscli.nets.backbones import early_stages
     from wsscli.train.settings import Settings
@@ -183,38 +184,7 @@ def settings_of(values: dict[str, Any], training: Training, model: CamNet | Deep
     )
 
 
-def init_of(init: str) -> tuple[str, Path | None]:
-    """What `--init` says, as it stands in the manifest (`imagenet`, `none`, `file`, `model`), and its path.
-
-    Raises:
-        WssError: it is neither a word nor a path that exists.
-    """
-    if init in ("imagenet", "none"):
-        return init, None
-    path = Path(init)
-    if path.is_dir():
-        return "model", path
-    if path.is_file():
-        return "file", path
-    raise WssError(
-        f"--init {init}: no such file or directory; give imagenet, none, a weights file or a model directory"
-    )
-
-
-def init_input(path: Path | None) -> list[Input]:
-    """The weights that a training starts from, as an entry of its lineage."""
-    from wsscli.maskdir.manifest import Input
-    from wsscli.maskdir.maskdir import input_file
-    from wsscli.nets.store import model_manifest
-
-    if path is None:
-        return []
-    if path.is_dir():
-        return [Input("init", str(path.resolve()), model_manifest(path).digest())]
-    return [input_file("init", path)]
-
-
-def augment_of(values: dict[str, Any], model: CamNet | DeepLab) -> Augment:
+def augment_of(values: dict[str, Any], model: Net) -> Augment:
     """How samples are varied, in this net's terms."""
     from wsscli.train.samples import Augment
 
@@ -251,7 +221,7 @@ def watcher(directory: Path, *, tensorboard: bool) -> Callable[[dict[str, Any]],
     return watch
 
 
-def finish(job: Job, model: CamNet | DeepLab) -> Path:
+def finish(job: Job, model: Net) -> Path:
     """Complete the model directory; the checkpoint has served."""
     from wsscli.train.checkpoint import remove_checkpoint
 
@@ -267,12 +237,3 @@ def discard_checkpoint(out: Path, run: Run) -> Path:
     if not run.dry_run:
         remove_checkpoint(out)
     return out
-
-
-def inherited(path: Path | None) -> list[str]:
-    """The ledger of the weights that a training starts from: an earlier model's, or an unknown file's."""
-    from wsscli.nets.store import model_manifest
-
-    if path is None:
-        return []
-    return list(model_manifest(path).supervision) if path.is_dir() else [f"external-model:{path.name}"]

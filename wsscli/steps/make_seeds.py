@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import UsageError
 from wsscli.steps._data import Data, data_ref, dataset_for
-from wsscli.steps._heatmaps import FromModel, FromScores, open_cams, refuse_options
+from wsscli.steps._heatmaps import FromModel, FromScores, Made, open_cams, refuse_options
 from wsscli.steps._run import Plan, Run, per_image
 from wsscli.steps._saliency import saliency_source
+from wsscli.steps._self_guided import SelfGuiding, changed, check_self_guiding, self_guided
 from wsscli.steps._sources import shared_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from wsscli.maskdir.manifest import Manifest
+    from wsscli.data.dataset import Dataset
     from wsscli.maskdir.writer import Output
+    from wsscli.steps._saliency import SaliencySource
 
 # What a model's recipe (or --model imagenet) asks for where no option says otherwise. Fixed once, without masks: the
 # paper's 0.2 belongs to its VGG at stride 8, whose heatmaps are narrow. lite0's are wide: 0.65 labels a tenth of the
@@ -37,7 +39,7 @@ def make_seeds(
     *,
     model: Path | None = None,
     cams: Path | None = None,
-    method: Literal["cam"] = "cam",
+    method: Literal["cam", "self-guided"] = "cam",
     cam: Literal["cam", "grad-cam", "grad-cam++", "layer-cam"] = "cam",
     class_map: Path | None = None,
     scales: tuple[float, ...] | None = None,
@@ -49,6 +51,7 @@ def make_seeds(
     bg_heat: float | None = None,
     saliency: Path | None = None,
     saliency_supervision: str | None = None,
+    self_guiding: SelfGuiding = SelfGuiding(),
     bf16: bool = False,
     device: str = "auto",
     data: Data = Data(),
@@ -63,8 +66,10 @@ def make_seeds(
         out: The directory to write: scores of type `cam` and seed masks.
         model: A directory of `train-cls`, or `imagenet` for the embedded classifier (no training; see --class-map).
         cams: Instead of a model: a directory of cam scores (an earlier make-seeds, `wss import cam-npy`), for other
-            seeds from the same heatmaps (left-out options are those of recipe modern); then masks alone are written.
-        method: cam = class activation maps.
+            seeds from the same heatmaps (left-out options are those of recipe modern); of --method cam masks alone are
+            written then.
+        method: cam = class activation maps and the hard seeds in them; self-guided = whole labels (no 255) from the
+            maps of `train-cls --arch self-guided`, refined by affinity and by the photo itself.
         cam: cam, grad-cam, grad-cam++ or layer-cam.
         class_map: JSON, class name -> list of ImageNet indices (0-999), for --model imagenet; VOC's classes when left
             out.
@@ -93,27 +98,34 @@ def make_seeds(
         UsageError: an option is out of its range or does not fit the others.
         WssError: images without labels, classes that the model does not know, missing saliency, unreadable files.
 
-    Source: DSRG (Huang et al., CVPR 2018), section 3.1; Zhou et al. 2016.
+    Source: DSRG (Huang et al., CVPR 2018), section 3.1; Zhou et al. 2016; Ke and Hsu 2018, sections 3.2 to 3.4.
     """
     from wsscli.data.dataset import require_labels
+    from wsscli.nets.store import model_manifest
 
     if (model is None) == (cams is None):
         raise UsageError("give one of --model and --cams: where the heatmaps come from")
     asked = {"scales": scales, "flip": flip, "output_stride": output_stride}
-    stored = None
+    own = {
+        "class_map": class_map, "cam": None if cam == "cam" else cam, "fg_rule": fg_rule, "fg_threshold": fg_threshold,
+        "bg_threshold": None if bg_threshold == 0.06 else bg_threshold, "bg_heat": bg_heat, "saliency": saliency,
+        "saliency_supervision": saliency_supervision, "bf16": bf16 or None,
+    }  # fmt: skip
+    guided = method == "self-guided"
+    _check_method(method, own, self_guiding, stored=cams is not None)
+    stored, imagenet = None, str(model) == "imagenet"
     if cams is not None:
-        strange = {**asked, "class_map": class_map, "cam": None if cam == "cam" else cam, "bf16": bf16 or None}
-        refuse_options(cams, strange | {"device": None if device == "auto" else device})
+        made_there = {**asked, **{name: own[name] for name in ("class_map", "cam", "bf16")}}
+        refuse_options(cams, made_there | {"device": None if device == "auto" else device})
         stored = open_cams(cams)
         manifest = stored.manifest
     else:
         assert model is not None
-        imagenet = str(model) == "imagenet"
         if class_map is not None and not imagenet:
             raise UsageError(f"--class-map {class_map}: only --model imagenet takes it; {model} has classes of its own")
-        manifest = None if imagenet else _model_manifest(model)
+        manifest = None if imagenet else model_manifest(model, arch="self-guided" if guided else "cam")
     recipe = "modern" if stored else "imagenet" if manifest is None else manifest.options.get("recipe", "modern")
-    options = _resolve(str(recipe), fg_rule=fg_rule, fg_threshold=fg_threshold, bg_heat=bg_heat, **asked)
+    options = _resolve(str(recipe), method, fg_rule=fg_rule, fg_threshold=fg_threshold, bg_heat=bg_heat, **asked)
     thresholds = {name: options[name] for name in ("fg_rule", "fg_threshold", "bg_heat")}
     thresholds["bg_threshold"] = bg_threshold
     _check(thresholds)
@@ -121,24 +133,42 @@ def make_seeds(
     dataset = dataset_for(data, manifest, other_split=another)
     ids = run.select(dataset.ids if stored is None else shared_ids(stored, dataset))
     labels = require_labels(dataset, ids)
-    source = saliency_source(saliency, saliency_supervision, ids)
-    heatmaps: FromScores | FromModel
-    if stored is not None:
-        heatmaps = FromScores.of(stored, dataset)
+    if guided:
+        made = self_guided(model, stored, dataset, labels, options, self_guiding, device)
     else:
-        heatmaps = FromModel.of(model, manifest, class_map, dataset, labels, cam, options, device, bf16=bf16)
+        source = saliency_source(saliency, saliency_supervision, ids)
+        heatmaps: FromScores | FromModel
+        if stored is not None:
+            heatmaps = FromScores.of(stored, dataset)
+        else:
+            heatmaps = FromModel.of(model, manifest, class_map, dataset, labels, cam, options, device, bf16=bf16)
+        made = _hard(heatmaps, source, thresholds, dataset, labels, keep=stored is None)
     plan = Plan(
         step="make-seeds",
         out=out,
-        kind="masks" if stored else "masks+scores",
-        options={"method": method, **heatmaps.options, **thresholds, "saliency": source.name},
+        kind=made.kind,
+        options={"method": method, **made.options},
         classes=dataset.classes,
         data=data_ref(dataset),
         split=dataset.split,
-        inputs=(*heatmaps.inputs, *source.inputs),
-        supervision=("image-labels", *heatmaps.supervision, *source.supervision),
-        score_type=None if stored else "cam",
-    )  # fmt: skip
+        inputs=made.inputs,
+        supervision=("image-labels", *made.supervision),
+        score_type="cam" if made.kind == "masks+scores" else None,
+    )
+    with made.threads:
+        return per_image(plan, run, ids, made.work)
+
+
+def _hard(
+    heatmaps: FromScores | FromModel,
+    source: SaliencySource,
+    thresholds: dict[str, Any],
+    dataset: Dataset,
+    labels: Mapping[str, tuple[int, ...]],
+    *,
+    keep: bool,
+) -> Made:
+    """Hard seeds in heatmaps; `keep`: the heatmaps are written too."""
 
     def work(name: str) -> Output:
         import numpy as np
@@ -151,24 +181,38 @@ def make_seeds(
         size = (image.shape[0], image.shape[1])
         maps, classes = heatmaps(name, image, labels[name])
         seeds = hard_seeds(maps, classes, size, source.of(name, image), **thresholds)
-        scores = None if stored else Scores(maps, np.asarray(classes, np.int64), size)
+        scores = Scores(maps, np.asarray(classes, np.int64), size) if keep else None
         lacking = [dataset.classes.names[c] for c in labels[name] if c not in classes]
         reason = f"{heatmaps.lacking}, so no seeds: {', '.join(lacking)}" if lacking else None
         return Output(mask=seeds, scores=scores, fell_back=reason)
 
-    with heatmaps.threads():
-        return per_image(plan, run, ids, work)
+    return Made(
+        work,
+        "masks+scores" if keep else "masks",
+        {**heatmaps.options, **thresholds, "saliency": source.name},
+        (*heatmaps.inputs, *source.inputs),
+        (*heatmaps.supervision, *source.supervision),
+        heatmaps.threads(),
+    )
 
 
-def _model_manifest(model: Path) -> Manifest:
-    from wsscli.nets.store import model_manifest
+def _check_method(method: str, own: Mapping[str, Any], guiding: SelfGuiding, *, stored: bool) -> None:
+    """Raises UsageError for an option that the method does not take."""
+    if method == "self-guided":
+        strange = [name for name, value in own.items() if value is not None]
+        check_self_guiding(guiding, stored=stored)
+    else:
+        strange = changed(guiding)
+    if strange:
+        takes = "cam" if method == "self-guided" else "self-guided"
+        raise UsageError(f"--{strange[0].replace('_', '-')}: --method {method} does not take it, --method {takes} does")
 
-    return model_manifest(model, arch="cam")
 
-
-def _resolve(recipe: str, **given: Any) -> dict[str, Any]:
+def _resolve(recipe: str, method: str, **given: Any) -> dict[str, Any]:
     """The recipe's values, overridden by the options that were given."""
     values = dict(RECIPES.get(recipe, RECIPES["modern"]))
+    if method == "self-guided":  # a net's own sizes and stride
+        values |= {"scales": (0.5, 0.75, 1.0) if recipe == "modern" else (1.0,), "output_stride": None}
     values.update({name: value for name, value in given.items() if value is not None})
     values["scales"] = tuple(sorted(set(values["scales"])))
     return values

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from wsscli.maskdir.manifest import Manifest
     from wsscli.maskdir.scores import Scores
     from wsscli.maskdir.writer import Output
-    from wsscli.nets.classifier import CamNet
-    from wsscli.nets.segmenter import DeepLab
+    from wsscli.nets.store import Net
 
 
 def predict(
@@ -137,7 +136,7 @@ def _segment(
     name: str,
     *,
     dataset: Dataset,
-    net: CamNet | DeepLab,
+    net: Net,
     labels: Mapping[str, tuple[int, ...]] | None,
     masks: bool,
     scores: bool,
@@ -162,7 +161,7 @@ def _segment(
 
 
 def probabilities(
-    net: CamNet | DeepLab,
+    net: Net,
     image: Any,
     classes: tuple[int, ...] | None = None,
     *,

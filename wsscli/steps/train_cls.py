@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from wsscli.errors import WssError
+from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
+from wsscli.steps._init import Init
 from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._train import (
+    Task,
     Training,
     augment_of,
     discard_checkpoint,
     finish,
-    inherited,
-    init_input,
-    init_of,
     resolve,
     settings_of,
     watcher,
@@ -31,18 +31,40 @@ if TYPE_CHECKING:
 
     from wsscli.data.dataset import Dataset
     from wsscli.nets.classifier import CamNet
+    from wsscli.nets.self_guided import SelfGuided
+    from wsscli.train.loop import Loss
 
 log = logging.getLogger("wsscli")
+
+
+@dataclass(frozen=True)
+class Affinity:
+    """Options of `--arch self-guided`.
+
+    Attributes:
+        affinity_weight: Weight of the affinity loss; 0 leaves it out.
+        affinity_target: What affinities W are held to: w = |W - M|, M the photo's colour similarity; row-norm = both
+            with rows that sum to 1; paper = the paper's equation 4 to the letter (it hardly learns).
+        affinity_size: Side of the grid that affinities are taken on; a matrix of its fourth power an image.
+        hidden: Channels of the segmentation branches; 1024 as in the papers, fewer for the small backbones, when left
+            out.
+    """
+
+    affinity_weight: float = 1.0
+    affinity_target: Literal["w", "row-norm", "paper"] = "w"
+    affinity_size: int = 50
+    hidden: int | None = None
 
 
 def train_cls(
     out: Path,
     *,
-    arch: Literal["cam"] = "cam",
+    arch: Literal["cam", "self-guided"] = "cam",
     backbone: str = "lite0",
     init: str = "imagenet",
     output_stride: int | None = None,
     val_split: str | None = None,
+    affinity: Affinity = Affinity(),
     training: Training = Training(),
     data: Data = Data(),
     run: Run = Run(),
@@ -53,9 +75,11 @@ def train_cls(
 
     Args:
         out: The model directory to write.
-        arch: cam = fully convolutional with global average pooling.
+        arch: cam = fully convolutional with global average pooling; self-guided = localization maps on a
+            segmentation net's scores, with an affinity loss that learns which pixels belong together.
         backbone: lite0, vgg16, resnet50, resnet101, timm:NAME, or tiny (for tests).
-        init: imagenet, none, a weights file (.pth, .safetensors) or an earlier model directory.
+        init: imagenet, none, a weights file (.pth, .safetensors) or an earlier model directory;
+            several, separated by commas: what the first lacks comes from the next.
         output_stride: Pixels a step of the feature map in training (8, 16 or 32); the recipe's when left out.
             `make-seeds` can take another.
         val_split: Split for the validation mAP after each epoch, `none` for no validation; `val` where there is
@@ -68,10 +92,10 @@ def train_cls(
         UsageError: an option is out of its range.
         WssError: images without labels, weights that do not fit, a loss that is not a number any more.
 
-    Source: Zhou et al. 2016; DSRG, section 3.1 (`--recipe dsrg`).
+    Source: Zhou et al. 2016; DSRG, section 3.1 (`--recipe dsrg`); Ke and Hsu 2018, sections 3.1, 3.2 and 3.5
+        (`--arch self-guided`).
     """
     from wsscli.data.dataset import require_labels
-    from wsscli.losses.sigmoid_cross_entropy import sigmoid_cross_entropy
     from wsscli.nets.device import pick_device
     from wsscli.train.loop import fit
     from wsscli.train.samples import LabelSamples
@@ -84,24 +108,25 @@ def train_cls(
         raise WssError(
             f"{dataset.root}: none of the {len(ids)} images of split {dataset.split} holds any class; check the labels"
         )
-    kind, path = init_of(init)
+    _check_affinity(affinity, arch)
+    start = Init.of(init)
     device = pick_device(training.device)
-    values = resolve(
-        training, "classification", len(ids), backbone=backbone, init=init, output_stride=output_stride, device=device
-    )
-    model = _build(dataset, backbone, init, path, values, run.seed)
+    task: Task = "classification" if arch == "cam" else "self-guided"
+    values = resolve(training, task, len(ids), backbone=backbone, init=init, output_stride=output_stride, device=device)
+    model = _build(arch, affinity, dataset, backbone, start, values, run.seed)
     plan = Plan(
         step="train-cls",
         out=out,
         kind="model",
         options={
-            "arch": arch, "backbone": backbone, "init": kind, "device": device.type, **values,
+            "arch": arch, "backbone": backbone, "init": start.kind, "device": device.type, **values,
+            **(asdict(affinity) if arch == "self-guided" else {}),
         },
         classes=dataset.classes,
         data=data_ref(dataset),
         split=dataset.split,
-        inputs=init_input(path),
-        supervision=["image-labels", *inherited(path)],
+        inputs=start.inputs(),
+        supervision=["image-labels", *start.supervision()],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
     validation = _validation(dataset, data, val_split, values["crop_size"], device, run.threads, bf16=values["bf16"])
@@ -114,36 +139,62 @@ def train_cls(
         )
         watch = watcher(job.path, tensorboard=training.tensorboard)
         fit(
-            model, samples, lambda logits, batch: sigmoid_cross_entropy(logits, batch[1]), settings, job.path,
+            model, samples, _objective(arch, affinity), settings, job.path,
             device=device, workers=run.threads, validate=validation, watch=watch,
         )  # fmt: skip
         return finish(job, model)
 
 
+def _check_affinity(affinity: Affinity, arch: str) -> None:
+    changed = [field.name for field in fields(affinity) if getattr(affinity, field.name) != field.default]
+    if changed and arch != "self-guided":
+        raise UsageError(f"--{changed[0].replace('_', '-')}: only --arch self-guided takes it, not --arch {arch}")
+    if not 0 <= affinity.affinity_weight < float("inf"):
+        raise UsageError(f"--affinity-weight {affinity.affinity_weight:g}: give 0 or more")
+    if not 2 <= affinity.affinity_size <= 128:
+        raise UsageError(f"--affinity-size {affinity.affinity_size}: give 2 to 128; memory grows with its fourth power")
+    if affinity.hidden is not None and affinity.hidden < 1:
+        raise UsageError(f"--hidden {affinity.hidden}: give 1 or more")
+
+
+def _objective(arch: str, affinity: Affinity) -> Loss:
+    if arch == "self-guided":
+        from wsscli.train.objectives import SelfGuided
+
+        return SelfGuided(affinity.affinity_weight, affinity.affinity_target)
+
+    from wsscli.losses.sigmoid_cross_entropy import sigmoid_cross_entropy
+
+    return lambda logits, batch: sigmoid_cross_entropy(logits, batch[1])
+
+
 def _build(
+    arch: str,
+    affinity: Affinity,
     dataset: Dataset,
     backbone: str,
-    init: str,
-    path: Path | None,
+    start: Init,
     values: dict[str, Any],
     seed: int,
-) -> CamNet:
+) -> CamNet | SelfGuided:
     import torch
 
     from wsscli.nets.classifier import CamNet
-    from wsscli.nets.store import init_from
+    from wsscli.nets.self_guided import SelfGuided
 
     torch.manual_seed(seed)
-    model = CamNet.build(
-        backbone,
-        dataset.classes,
-        init="none" if path is not None and path.is_dir() else init,
-        output_stride=values["output_stride"],
-        dropout=values["dropout"],
-        size=values["crop_size"],
-    )
-    if path is not None and path.is_dir():
-        init_from(model, path)
+    options: dict[str, Any] = {
+        "init": start.backbone, "output_stride": values["output_stride"], "dropout": values["dropout"],
+    }  # fmt: skip
+    model: CamNet | SelfGuided
+    if arch == "cam":
+        model = CamNet.build(backbone, dataset.classes, size=values["crop_size"], **options)
+    else:
+        size, side = values["longer"], affinity.affinity_size
+        model = SelfGuided.build(
+            backbone, dataset.classes, size=size, hidden=affinity.hidden, affinity_size=side, **options
+        )
+    start.load(model)
     return model
 
 
@@ -197,7 +248,8 @@ def _mean_average_precision(
         chunk = np.stack([next(images) for _ in ids[start : start + batch]])  # (N,S,S,3)
         pixels = torch.from_numpy(chunk).to(device).permute(0, 3, 1, 2)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = model(model.backbone.normalise(pixels))
+            outputs = model(model.backbone.normalise(pixels))
+        logits = outputs if isinstance(outputs, torch.Tensor) else outputs.logits
         found.append(logits.float().cpu().numpy())
     truth = label_matrix([dataset.labels(name) or () for name in ids], len(dataset.classes) - 1)
     return {"val_map": mean_average_precision(truth, np.concatenate(found))}

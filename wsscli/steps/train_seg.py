@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
+from wsscli.steps._init import Init
 from wsscli.steps._ledger import inherit
 from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader, watched_by
@@ -20,9 +21,6 @@ from wsscli.steps._train import (
     augment_of,
     discard_checkpoint,
     finish,
-    inherited,
-    init_input,
-    init_of,
     resolve,
     settings_of,
     watcher,
@@ -75,7 +73,8 @@ def train_seg(
         loss: ce = cross-entropy, the mean over the labelled pixels of each image; for seeds: balanced-seed =
             foreground and background seeds of an image each with a mean of its own (DSRG), seed = one mean (SEC).
         backbone: lite0, vgg16, resnet50, resnet101, timm:NAME, or tiny (for tests).
-        init: imagenet, none, a weights file (.pth, .safetensors) or an earlier model directory (of train-cls too).
+        init: imagenet, none, a weights file (.pth, .safetensors) or an earlier model directory (of train-cls too);
+            several, separated by commas: what the first lacks comes from the next.
         output_stride: Pixels a step of the feature map (8, 16 or 32); the backbone's usual one when left out.
         hidden: Channels of the branches; 1024 as in the papers, fewer for the small backbones, when left out.
         size: Pixels of an image's longer side at scale 1, and at prediction; when left out the recipe's, or the
@@ -110,7 +109,7 @@ def train_seg(
     ids = run.select(there)
     check_snapshots(seeding.snapshot_supervision, ids)
     _require_labelled(masks, ids)
-    kind, path = init_of(init)
+    start = Init.of(init)
     device = pick_device(training.device)
     task: Task = "segmentation" if loss == "ce" else "seeding"
     values = resolve(training, task, len(ids), backbone=backbone, init=init, output_stride=output_stride, device=device)
@@ -123,20 +122,22 @@ def train_seg(
     values["loss_step"] = min(values["loss_step"], values["output_stride"]) if loss_step is None else loss_step
     if not 1 <= values["loss_step"] <= values["output_stride"]:
         raise UsageError(f"--loss-step {loss_step}: give 1 to the output stride, {values['output_stride']}")
-    model = _build(classes, arch, backbone, init, path, hidden, values, run.seed)
+    model = _build(classes, arch, backbone, start, hidden, values, run.seed)
     plan = Plan(
         step="train-seg",
         out=out,
         kind="model",
         options={
-            "arch": arch, "loss": loss, "backbone": backbone, "init": kind, "hidden": model.hidden,
+            "arch": arch, "loss": loss, "backbone": backbone, "init": start.kind, "hidden": model.hidden,
             "device": device.type, **values, **(seeding_options(seeding, device.type) if loss != "ce" else {}),
         },
         classes=classes,
         data=data_ref(dataset),
         split=dataset.split,
-        inputs=[masks.as_input("masks"), *init_input(path), *watched_by(seeding.watch_supervision)],
-        supervision=[*_ledger(masks, dataset, len(ids)), *inherited(path), *(["image-labels"] if loss != "ce" else [])],
+        inputs=[masks.as_input("masks"), *start.inputs(), *watched_by(seeding.watch_supervision)],
+        supervision=[
+            *_ledger(masks, dataset, len(ids)), *start.supervision(), *(["image-labels"] if loss != "ce" else []),
+        ],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
     what = _work(seeding, loss, masks, dataset, ids, classes, values, model, run, device, out)
@@ -231,8 +232,7 @@ def _build(
     classes: ClassTable,
     arch: str,
     backbone: str,
-    init: str,
-    path: Path | None,
+    start: Init,
     hidden: int | None,
     values: dict[str, Any],
     seed: int,
@@ -240,22 +240,19 @@ def _build(
     import torch
 
     from wsscli.nets.segmenter import DeepLab
-    from wsscli.nets.store import init_from
 
     if hidden is not None and hidden < 1:
         raise UsageError(f"--hidden {hidden}: give 1 or more")
     torch.manual_seed(seed)
-    earlier = path is not None and path.is_dir()
     model = DeepLab.build(
         backbone,
         classes,
         arch=arch,
-        init="none" if earlier else init,
+        init=start.backbone,
         output_stride=values["output_stride"],
         hidden=hidden,
         dropout=values["dropout"],
         size=values["longer"],
     )
-    if earlier and path is not None:
-        init_from(model, path)
+    start.load(model)
     return model

@@ -31,7 +31,7 @@ from wsscli.train.settings import Settings
 log = logging.getLogger("wsscli")
 
 Sample = tuple[NDArray[Any], ...]
-Loss = Callable[[torch.Tensor, Sequence[torch.Tensor]], torch.Tensor]
+Loss = Callable[[Any, Sequence[torch.Tensor]], torch.Tensor]
 Watcher = Callable[[dict[str, Any]], None]
 
 
@@ -162,7 +162,7 @@ class _Training:
         images = self.model.backbone.normalise(tensors[0])
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.bf16):
             outputs = self.model(images)
-        value = self.loss(outputs.float(), tensors)
+        value = self.loss(_in_float32(outputs), tensors)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         if settings.clip:
@@ -261,6 +261,11 @@ class _Training:
                     stream.truncate(min(self.position.log_bytes, path.stat().st_size))
             except OSError as error:
                 raise writing_failed(path, error) from error
+
+
+def _in_float32(outputs: Any) -> Any:
+    """What a net gave, a tensor or a named tuple of them."""
+    return outputs.float() if isinstance(outputs, torch.Tensor) else type(outputs)(*(part.float() for part in outputs))
 
 
 def read_log(directory: Path) -> list[dict[str, Any]]:

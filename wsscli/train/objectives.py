@@ -12,10 +12,13 @@ from torch.nn import functional as F
 
 from wsscli.classes import IGNORE
 from wsscli.grow.batched import grow_batch
+from wsscli.losses.affinity import Target, affinity_loss
 from wsscli.losses.boundary import Gradient, boundary
 from wsscli.losses.cross_entropy import cross_entropy
 from wsscli.losses.seeding import balanced_seeding, seeding
+from wsscli.losses.sigmoid_cross_entropy import sigmoid_cross_entropy
 from wsscli.nets.geometry import upsample
+from wsscli.nets.self_guided import Found
 from wsscli.refine.grid import GridEngine, Unary, grid_crf
 
 Batch = Sequence[torch.Tensor]
@@ -46,6 +49,28 @@ class Masks:
     def __call__(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         target = batch[1][:, :: self.step, :: self.step]
         return cross_entropy(_at(logits, target, self.stride, self.step), target)
+
+
+@dataclass(frozen=True)
+class SelfGuided:
+    """Classification and affinity together (images, labels float (N,K)).
+
+    Attributes:
+        weight: of the affinity loss, lambda; 0 leaves it out.
+        target: see `losses.affinity`.
+
+    Source: Ke and Hsu 2018, equations 1, 4 and 13.
+    """
+
+    weight: float = 1.0
+    target: Target = "w"
+
+    def __call__(self, found: Found, batch: Batch) -> torch.Tensor:
+        value = sigmoid_cross_entropy(found.logits, batch[1])
+        if not self.weight:
+            return value
+        photos = F.interpolate(batch[0].float(), found.features.shape[-2:], mode="area")
+        return value + self.weight * affinity_loss(found.features, photos, self.target)
 
 
 @dataclass(frozen=True)
