@@ -137,7 +137,7 @@ def truth_reader(
         WssError: the data set has none, or an image has none, or a mask does not fit its image or the table.
     """
     from wsscli.maskdir.maskdir import open_maskdir
-    from wsscli.steps._sources import check_size, check_table, check_values
+    from wsscli.steps._sources import check_table, mask_reader
 
     if where is None:
         return None
@@ -165,10 +165,4 @@ def truth_reader(
             "train on a part with --ids, or leave --watch-supervision out"
         )
 
-    def read(name: str) -> NDArray[np.uint8]:
-        mask, path = folder.mask(name), folder.mask_path(name)
-        check_values(mask, path, classes)
-        check_size((mask.shape[0], mask.shape[1]), path, dataset.size(name), dataset.image_path(name))
-        return mask
-
-    return read
+    return mask_reader(folder, dataset, classes)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from wsscli.errors import UsageError, WssError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -80,6 +82,18 @@ def check_size(size: tuple[int, int], path: Path, other: tuple[int, int], where:
             f"{path}: is {size[0]} x {size[1]} (height x width), but {where} is {other[0]} x {other[1]}; "
             "both must be of the photo's size"
         )
+
+
+def mask_reader(folder: MaskDir, dataset: Dataset, classes: ClassTable) -> Callable[[str], NDArray[np.uint8]]:
+    """What reads an image's mask and raises WssError where it does not fit the class table or the photo."""
+
+    def read(name: str) -> NDArray[np.uint8]:
+        mask, path = folder.mask(name), folder.mask_path(name)
+        check_values(mask, path, classes)
+        check_size((mask.shape[0], mask.shape[1]), path, dataset.size(name), dataset.image_path(name))
+        return mask
+
+    return read
 
 
 def check_score_rows(item: Scores, path: Path, classes: ClassTable) -> None:

@@ -14,7 +14,7 @@ from wsscli.steps._ledger import inherit
 from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader, watched_by
 from wsscli.steps._snapshots import FOLDER, Snapshots, check_snapshots, curve_watcher
-from wsscli.steps._sources import check_size, check_table, check_values, shared_ids
+from wsscli.steps._sources import check_table, mask_reader, shared_ids
 from wsscli.steps._train import (
     Task,
     Training,
@@ -27,11 +27,7 @@ from wsscli.steps._train import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
     from wsscli.classes import ClassTable
     from wsscli.data.dataset import Dataset
@@ -186,7 +182,7 @@ def _work(
     from wsscli.train.samples import MaskSamples, SeedSamples
 
     stride, step = model.backbone.stride, values["loss_step"]
-    read_mask, how = _reader(masks, dataset, classes), augment_of(values, model)
+    read_mask, how = mask_reader(masks, dataset, classes), augment_of(values, model)
     if loss == "ce":
         return _Work(MaskSamples(ids, dataset.image, read_mask, how, run.seed), Masks(stride, step))
     labels = require_labels(dataset, ids)
@@ -216,16 +212,6 @@ def _ledger(masks: MaskDir, dataset: Dataset, images: int) -> list[str]:
     if masks.manifest is None and masks.path.resolve().is_relative_to(dataset.root.resolve()):
         return [f"masks:{images}"]
     return inherit(masks.manifest)
-
-
-def _reader(masks: MaskDir, dataset: Dataset, classes: ClassTable) -> Callable[[str], NDArray[np.uint8]]:
-    def read(name: str) -> NDArray[np.uint8]:
-        mask, path = masks.mask(name), masks.mask_path(name)
-        check_values(mask, path, classes)
-        check_size((mask.shape[0], mask.shape[1]), path, dataset.size(name), dataset.image_path(name))
-        return mask
-
-    return read
 
 
 def _build(
