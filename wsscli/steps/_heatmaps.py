@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._classifier import Loaded, check_labels, load_imagenet, load_trained
 from wsscli.steps._ledger import inherit
+from wsscli.steps._options import flag
 from wsscli.steps._sources import check_size, check_table
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def refuse_options(cams: Path, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if value is not None:
             raise UsageError(
-                f"--{name.replace('_', '-')}: {cams} holds the heatmaps already; leave it out, or make them anew with "
-                "--model"
+                f"{flag(name)}: {cams} holds the heatmaps already; leave it out, or make them anew with --model"
             )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import UsageError, WssError
+from wsscli.steps._options import changed, flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,33 +57,29 @@ class Seeding:
 
 def check_seeding(seeding: Seeding, loss: str) -> None:
     """Raises UsageError for a value out of range, or an option that this loss does not take."""
-    changed = [field.name for field in fields(seeding) if getattr(seeding, field.name) != field.default]
+    given = changed(seeding)
     if loss == "ce":
-        if changed:
-            raise UsageError(f"{_flag(changed[0])}: --loss ce has no seeds; take --loss balanced-seed or seed")
+        if given:
+            raise UsageError(f"{flag(given[0])}: --loss ce has no seeds; take --loss balanced-seed or seed")
         return
-    growing = [name for name in ("theta_fg", "theta_bg", "original_quirks") if name in changed]
+    growing = [name for name in ("theta_fg", "theta_bg", "original_quirks") if name in given]
     if growing and not seeding.grow:
-        raise UsageError(f"{_flag(growing[0])}: nothing grows; add --grow")
+        raise UsageError(f"{flag(growing[0])}: nothing grows; add --grow")
     if not (seeding.grow or seeding.boundary):
-        unused = [name for name in ("crf_engine", "crf_unary", "crf_scale") if name in changed]
+        unused = [name for name in ("crf_engine", "crf_unary", "crf_scale") if name in given]
         if unused:
-            raise UsageError(f"{_flag(unused[0])}: there is no CRF without --grow and with --boundary 0")
+            raise UsageError(f"{flag(unused[0])}: there is no CRF without --grow and with --boundary 0")
     if seeding.crf_grad != "none" and not seeding.boundary:
         raise UsageError("--crf-grad: there is no boundary loss with --boundary 0")
     for name in ("theta_fg", "theta_bg"):
         if not getattr(seeding, name) >= 0:
             raise UsageError(
-                f"{_flag(name)} {getattr(seeding, name)}: give a probability (0.85 and 0.99 are usual) or inf"
+                f"{flag(name)} {getattr(seeding, name)}: give a probability (0.85 and 0.99 are usual) or inf"
             )
     if not 0 <= seeding.boundary < float("inf"):
         raise UsageError(f"--boundary {seeding.boundary}: give 0 or more")
     if not 1e-3 <= seeding.crf_scale <= 1e3:
         raise UsageError(f"--crf-scale {seeding.crf_scale:g}: give 0.001 to 1000")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def seeding_options(seeding: Seeding, device: str) -> dict[str, Any]:

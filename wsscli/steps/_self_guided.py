@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,11 +43,6 @@ class SelfGuiding:
     window: int = 35
     eps: float = 1e-6
     rebinarise: bool = False
-
-
-def changed(options: Any) -> list[str]:
-    """Names of the options of a group that are not at their default."""
-    return [field.name for field in fields(options) if getattr(options, field.name) != field.default]
 
 
 def check_self_guiding(options: SelfGuiding, *, stored: bool) -> None:

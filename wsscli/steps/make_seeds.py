@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from wsscli.errors import UsageError
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._heatmaps import FromModel, FromScores, Made, open_cams, refuse_options
+from wsscli.steps._options import changed, flag
 from wsscli.steps._run import Plan, Run, per_image
 from wsscli.steps._saliency import saliency_source
-from wsscli.steps._self_guided import SelfGuiding, changed, check_self_guiding, self_guided
+from wsscli.steps._self_guided import SelfGuiding, check_self_guiding, self_guided
 from wsscli.steps._sources import shared_ids
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def _check_method(method: str, own: Mapping[str, Any], guiding: SelfGuiding, *, 
         strange = changed(guiding)
     if strange:
         takes = "cam" if method == "self-guided" else "self-guided"
-        raise UsageError(f"--{strange[0].replace('_', '-')}: --method {method} does not take it, --method {takes} does")
+        raise UsageError(f"{flag(strange[0])}: --method {method} does not take it, --method {takes} does")
 
 
 def _resolve(recipe: str, method: str, **given: Any) -> dict[str, Any]:
@@ -223,4 +224,4 @@ def _check(thresholds: Mapping[str, Any]) -> None:
         value = thresholds[name]
         if not 0 <= value <= 1 or (value == 0 and not least):
             allowed = "from 0 to 1" if least else "above 0 and at most 1"
-            raise UsageError(f"--{name.replace('_', '-')} {value:g}: give a number {allowed}")
+            raise UsageError(f"{flag(name)} {value:g}: give a number {allowed}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._init import Init
+from wsscli.steps._options import changed, flag
 from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._train import (
     Task,
@@ -146,9 +147,9 @@ def train_cls(
 
 
 def _check_affinity(affinity: Affinity, arch: str) -> None:
-    changed = [field.name for field in fields(affinity) if getattr(affinity, field.name) != field.default]
-    if changed and arch != "self-guided":
-        raise UsageError(f"--{changed[0].replace('_', '-')}: only --arch self-guided takes it, not --arch {arch}")
+    given = changed(affinity)
+    if given and arch != "self-guided":
+        raise UsageError(f"{flag(given[0])}: only --arch self-guided takes it, not --arch {arch}")
     if not 0 <= affinity.affinity_weight < float("inf"):
         raise UsageError(f"--affinity-weight {affinity.affinity_weight:g}: give 0 or more")
     if not 2 <= affinity.affinity_size <= 128:
