@@ -43,13 +43,19 @@ class Loaded:
 
 
 def load_trained(
-    directory: Path, manifest: Manifest, classes: ClassTable, output_stride: int | None, device: torch.device
+    directory: Path,
+    manifest: Manifest,
+    classes: ClassTable,
+    output_stride: int | None,
+    device: torch.device,
+    *,
+    arch: str = "cam",
 ) -> Loaded:
-    """A model directory of `train-cls`."""
+    """A model directory of `train-cls`; `arch`: which of its nets."""
     from wsscli.maskdir.manifest import Input
     from wsscli.nets.store import load_model
 
-    net = load_model(directory, str(device), arch="cam", output_stride=output_stride)
+    net = load_model(directory, str(device), arch=arch, output_stride=output_stride)
     known = {name: i for i, name in enumerate(net.classes.foreground)}
     channels = {i: known[name] for i, name in enumerate(classes.names) if name in known}
     source = Input("model", str(directory.resolve()), manifest.digest())

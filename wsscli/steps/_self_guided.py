@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import UsageError, WssError
-from wsscli.steps._classifier import check_labels
+from wsscli.steps._classifier import Loaded, check_labels, load_trained
 from wsscli.steps._heatmaps import FromScores, Made, one_torch_thread
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from wsscli.data.dataset import Dataset
+    from wsscli.maskdir.manifest import Manifest
     from wsscli.maskdir.maskdir import MaskDir
     from wsscli.maskdir.writer import Output
     from wsscli.nets.self_guided import SelfGuided
@@ -64,18 +65,19 @@ class FromSelfGuided:
 
     lacking = "no localization map"
 
-    def __init__(self, net: SelfGuided, scales: tuple[float, ...], *, flip: bool, walk: bool, device: torch.device):
-        self.net, self.scales, self.flip, self.walk, self.device = net, scales, flip, walk, device
-        self.known = {name: i for i, name in enumerate(net.classes.foreground)}
-        self.channels: dict[int, int] = {}
-        self.inputs: Sequence[Any] = ()
-        self.supervision: Sequence[str] = ()
-        self.options: dict[str, Any] = {}
+    def __init__(self, loaded: Loaded, scales: tuple[float, ...], *, flip: bool, walk: bool, device: torch.device):
+        self.net: SelfGuided = loaded.net
+        self.channels, self.inputs, self.supervision = loaded.channels, loaded.inputs, loaded.supervision
+        self.scales, self.flip, self.walk, self.device = scales, flip, walk, device
+        self.options: dict[str, Any] = {
+            "model": "trained", "scales": scales, "flip": flip, "output_stride": loaded.stride, "device": device.type,
+        }  # fmt: skip
 
     @classmethod
     def of(
         cls,
         model: Path,
+        manifest: Manifest,
         dataset: Dataset,
         labels: Mapping[str, tuple[int, ...]],
         options: Mapping[str, Any],
@@ -86,29 +88,16 @@ class FromSelfGuided:
         """The net of a model directory.
 
         Raises:
-            WssError: it holds another net, or images are of classes that it does not know.
+            WssError: its weights do not fit, or images are of classes that it does not know.
         """
-        from wsscli.maskdir.manifest import Input
         from wsscli.nets.device import pick_device
-        from wsscli.nets.store import load_model, model_manifest
         from wsscli.seeds.multiscale import check_scales
 
         check_scales(options["scales"])
         where = pick_device(device)
-        manifest = model_manifest(model, arch="self-guided")
-        net: Any = load_model(model, where, arch="self-guided", output_stride=options["output_stride"])
-        source = cls(net, options["scales"], flip=options["flip"], walk=walk, device=where)
-        source.channels = {
-            i: source.known[name] for i, name in enumerate(dataset.classes.names) if name in source.known
-        }
-        check_labels(labels, dataset.classes, source.channels, model)
-        source.inputs = (Input("model", str(model.resolve()), manifest.digest()),)
-        source.supervision = manifest.supervision
-        source.options = {
-            "model": "trained", "scales": options["scales"], "flip": options["flip"],
-            "output_stride": net.backbone.stride, "device": where.type,
-        }  # fmt: skip
-        return source
+        loaded = load_trained(model, manifest, dataset.classes, options["output_stride"], where, arch="self-guided")
+        check_labels(labels, dataset.classes, loaded.channels, model)
+        return cls(loaded, options["scales"], flip=options["flip"], walk=walk, device=where)
 
     def __call__(
         self, name: str, image: npt.NDArray[np.uint8], labels: Sequence[int]
@@ -163,6 +152,7 @@ def walked(maps: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
 
 def self_guided(
     model: Path | None,
+    manifest: Manifest | None,
     stored: MaskDir | None,
     dataset: Dataset,
     labels: Mapping[str, tuple[int, ...]],
@@ -175,9 +165,9 @@ def self_guided(
     if stored is not None:
         source = FromScores.of(stored, dataset)
     else:
-        assert model is not None
+        assert model is not None and manifest is not None  # --method self-guided has no embedded net
         walk = guiding.affinity and guiding.stop_at != "A"
-        source = FromSelfGuided.of(model, dataset, labels, options, device, walk=walk)
+        source = FromSelfGuided.of(model, manifest, dataset, labels, options, device, walk=walk)
     how = asdict(guiding)
     guided = how.pop("stop_at") == "G"
     how.pop("affinity")

@@ -135,7 +135,7 @@ def make_seeds(
     ids = run.select(dataset.ids if stored is None else shared_ids(stored, dataset))
     labels = require_labels(dataset, ids)
     if guided:
-        made = self_guided(model, stored, dataset, labels, options, self_guiding, device)
+        made = self_guided(model, manifest, stored, dataset, labels, options, self_guiding, device)
     else:
         source = saliency_source(saliency, saliency_supervision, ids)
         heatmaps: FromScores | FromModel
