@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch.autograd.function import once_differentiable
 
 Target = Literal["w", "row-norm", "paper"]
 
@@ -21,8 +22,7 @@ def feature_affinity(features: torch.Tensor) -> torch.Tensor:
 
     Source: Ke and Hsu 2018, equation 2.
     """
-    flat = features.flatten(2).transpose(1, 2)  # (N,P,C)
-    return torch.exp(-torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist"))
+    return torch.exp(-_distances(features.flatten(2).transpose(1, 2)))
 
 
 def colour_similarity(images: torch.Tensor) -> torch.Tensor:
@@ -36,8 +36,7 @@ def colour_similarity(images: torch.Tensor) -> torch.Tensor:
 
     Source: Ke and Hsu 2018, equation 3.
     """
-    flat = images.flatten(2).transpose(1, 2)
-    distance = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
+    distance = _distances(images.flatten(2).transpose(1, 2))
     largest = distance.amax((1, 2), keepdim=True)
     return 1 - distance / largest.clamp(min=torch.finfo(distance.dtype).tiny)
 
@@ -45,11 +44,12 @@ def colour_similarity(images: torch.Tensor) -> torch.Tensor:
 def affinity_loss(features: torch.Tensor, images: torch.Tensor, target: Target = "w") -> torch.Tensor:
     """How far feature affinities are from colour similarity.
 
-    Memory: about five matrices of N P^2 floats, 100 MB each for four images at 50 x 50.
+    Images are taken one by one and the gradient is found on the way, so memory does not grow with the batch: about six
+    matrices of P^2 floats, 150 MB at 50 x 50.
 
     Args:
         features: float (N,C,h,w), F.
-        images: float (N,3,h,w), the photos at the same grid.
+        images: float (N,3,h,w), the photos at the same grid; no gradient goes to them.
         target: `w`: mean |W - M| over all pairs. `row-norm`: both row-normalised, the mean over rows of the summed
             differences. `paper`: equation 4 to the letter, mean |T - M| with T the row-normalised W.
 
@@ -60,13 +60,50 @@ def affinity_loss(features: torch.Tensor, images: torch.Tensor, target: Target =
     Differs: `w` (the default) and `row-norm`. Rows of T sum to 1, so its entries are near 1 / P while M's are near 1:
         |T - M| falls to any change of T by a gradient of next to nothing, and T would be best at 0 everywhere.
     """
-    w, m = feature_affinity(features), colour_similarity(images)
-    if target == "w":
-        return (w - m).abs().mean()
-    t = w / w.sum(2, keepdim=True)
+    loss: torch.Tensor = _AffinityLoss.apply(features, images, target)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _AffinityLoss(torch.autograd.Function):
+    """The loss and, at once, its gradient by the features: three channels, where the matrices have P^2 entries."""
+
+    @staticmethod
+    def forward(ctx: Any, features: torch.Tensor, images: torch.Tensor, target: Target) -> torch.Tensor:
+        n, c, h, w = features.shape
+        loss, slope = features.new_zeros(()), torch.zeros_like(features)
+        for i in range(n):
+            value, by_affinity, affinity = _of_one(features[i : i + 1], images[i : i + 1], target)
+            loss += value / n
+            # by the distance, and from there along (F_p - F_q) / |F_p - F_q|; each pair stands there twice
+            flat = features[i].reshape(c, h * w).T  # (P,C)
+            pull = by_affinity.mul_(affinity).neg_().div_(_distances(flat))
+            pull.masked_fill_(~pull.isfinite(), 0)  # p = q, and equal features
+            pull = pull + pull.T
+            slope[i] = (flat * pull.sum(1, keepdim=True) - pull @ flat).T.reshape(c, h, w) / n
+        ctx.save_for_backward(slope)
+        return loss
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return grad * ctx.saved_tensors[0], None, None
+
+
+def _of_one(
+    features: torch.Tensor, images: torch.Tensor, target: Target
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """An image's loss, its slope by W, and W, both (P,P)."""
+    w, m = feature_affinity(features)[0], colour_similarity(images)[0].to(features.dtype)
+    norm = w.sum(1, keepdim=True)
+    compared = w if target == "w" else w / norm  # W or T
+    weight = 1 / w.numel()
     if target == "row-norm":
-        return (t - m / m.sum(2, keepdim=True)).abs().sum(2).mean()
-    return (t - m).abs().mean()
+        m, weight = m / m.sum(1, keepdim=True), 1 / len(w)
+    apart = compared - m
+    value, slope = apart.abs().sum() * weight, apart.sign_().mul_(weight)
+    if target != "w":  # T's entries depend on W's of their row
+        slope = (slope - (slope * compared).sum(1, keepdim=True)).div_(norm)
+    return value, slope, w
 
 
 def random_walk(maps: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
@@ -85,3 +122,8 @@ def random_walk(maps: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     t = w / w.sum(2, keepdim=True)
     flat = maps.flatten(2).transpose(1, 2)  # (N,P,K)
     return (t @ flat).transpose(1, 2).reshape(maps.shape)
+
+
+def _distances(flat: torch.Tensor) -> torch.Tensor:
+    """(...,P,C) -> (...,P,P)."""
+    return torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist")
