@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from pathlib import Path
+
+from rows import HERE, Row, read
 
 from wsscli.report.curve import line_plot
 
-HERE = Path(__file__).parent
 COMMON = (
     "597 train / 104 val photos, 20 classes, lite0, labels from XML; means over background, cat, cow, dog, horse, person, "
     "sheep."
@@ -18,17 +17,6 @@ RESULTS = {
     "fg recall": "foreground_recall", "fg coverage": "foreground_coverage", "ledger": "ledger", "step s": "step_seconds",
 }  # fmt: skip
 SUPERVISION = ["precision", "recall", "iou", "coverage", "foreground_precision", "foreground_recall"]
-
-Row = dict[str, str]
-
-
-def read(name: str) -> list[Row]:
-    """The rows of a csv beside this file; none when it is not there."""
-    path = HERE / name
-    if not path.exists():
-        return []
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

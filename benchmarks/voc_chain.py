@@ -10,7 +10,6 @@ defaults, but that the segmentation nets start from the classifier and predict a
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import shlex
@@ -20,13 +19,10 @@ import time
 from datetime import date
 from pathlib import Path
 
+from rows import FIELDS, append, has
+
 CLASSES = "background,cat,cow,dog,horse,person,sheep"  # the others are thin in this set
-FIELDS = [
-    "run", "seed", "split", "images", "miou", "foreground_precision", "foreground_recall", "foreground_coverage",
-    "background_precision", "coverage", "ledger", "step_seconds", "date", "command",
-]  # fmt: skip
 TEST = "--scales 0.75,1 --flip"
-RESULTS = Path(__file__).with_name("results.csv")
 
 
 class Chain:
@@ -53,20 +49,37 @@ class Chain:
 
     def score(self, run: str, name: str, split: str, *options: str) -> None:
         """Append the row of one result, unless it is there."""
-        if any(row["run"] == run and row["seed"] == str(self.seed) for row in rows()):
+        if has("results.csv", run=run, seed=self.seed):
             return
         target = self.out / name
         command = ["wss", "eval", str(target), "--split", split, "--classes", CLASSES, *options, "--json"]
         found = json.loads(wss(command))["rows"][0]
-        numbers = {key: round(found[key], 4) for key in FIELDS if isinstance(found.get(key), float)}
+        numbers = {key: round(found[key], 4) for key in FIELDS["results.csv"] if isinstance(found.get(key), float)}
         append(
+            "results.csv",
             {
                 "run": run, "seed": self.seed, "split": split, "images": found["images"],
                 "ledger": " ".join(found["ledger"]), "step_seconds": self.times.get(name, ""), "date": date.today(),
                 "command": shlex.join(command), **numbers,
-            }
+            },
         )  # fmt: skip
         print(f"  {run}: mIoU {found['miou']:.4f}", file=sys.stderr, flush=True)
+
+    def interval(self, first: str, second: str) -> None:
+        """Append the paired bootstrap interval over the val photos between two nets, unless it is there."""
+        both = [str(self.out / ("val" if name == "seg" else f"{name}-val")) for name in (first, second)]  # seg's is val
+        there = has("intervals.csv", first=first, second=second)
+        if there or not all(Path(path, "wss.json").exists() for path in both):
+            return
+        command = ["wss", "eval", *both, "--split", "val", "--classes", CLASSES, "--bootstrap", "--json"]
+        found = json.loads(wss(command))["comparisons"][0]
+        append(
+            "intervals.csv",
+            {
+                "first": first, "second": second, "split": "val", "resolved": "yes" if found["resolved"] else "no",
+                "command": shlex.join(command), **{key: f"{found[key]:+.4f}" for key in ("difference", "low", "high")},
+            },
+        )  # fmt: skip
 
 
 def wss(command: list[str]) -> str:
@@ -74,23 +87,6 @@ def wss(command: list[str]) -> str:
     return subprocess.run(
         [sys.executable, "-m", "wsscli", *command[1:]], check=True, stdout=subprocess.PIPE, text=True, env=environment
     ).stdout
-
-
-def rows() -> list[dict[str, str]]:
-    """What results.csv holds so far."""
-    if not RESULTS.exists():
-        return []
-    with RESULTS.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def append(row: dict[str, object]) -> None:
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def main() -> None:

@@ -10,23 +10,17 @@ for the last rows. A row is written as its arm ends and skipped when it is there
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import shlex
 from pathlib import Path
 
 import numpy as np
-from voc_chain import CLASSES, Chain, wss
+from rows import append, has
+from voc_chain import CLASSES, Chain
 
 from wsscli.data.voc import VOC_NAMES
 from wsscli.evaluate.summary import summarise
 
-SUPERVISION = Path(__file__).with_name("supervision.csv")
-INTERVALS = Path(__file__).with_name("intervals.csv")
-FIELDS = [
-    "run", "seed", "epoch", "precision", "recall", "iou", "coverage", "foreground_precision", "foreground_recall",
-    "background_precision", "command",
-]  # fmt: skip
 CHOSEN = [0 if name == "background" else VOC_NAMES.index(name) + 1 for name in CLASSES.split(",")]
 GROW = "--loss balanced-seed --grow"
 ARMS = {
@@ -47,30 +41,21 @@ TEST = "--flip"  # arms that differ in the supervision alone are compared withou
 
 def supervision(run: str, net: Path, seed: int, command: str) -> None:
     """Append the rows of an arm's epochs, the seeds as epoch 0, unless they are there."""
-    there = []
-    if SUPERVISION.exists():
-        with SUPERVISION.open(newline="") as stream:
-            there = [row for row in csv.DictReader(stream) if row["run"] == run and row["seed"] == str(seed)]
-    if there:
+    if has("supervision.csv", run=run, seed=seed):
         return
     log = [json.loads(line) for line in (net / "log.jsonl").read_text().splitlines()]
     epochs = [row for row in log if row["event"] == "epoch"]
     matrices = [(0, epochs[0]["seeds"]["confusion"])]
     matrices += [(row["epoch"], row["supervision"]["confusion"]) for row in epochs]
-    new = not SUPERVISION.exists()
-    with SUPERVISION.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        for epoch, matrix in matrices:
-            found = summarise(np.array(matrix), classes=CHOSEN)
-            numbers = {
-                "precision": found.mean_precision, "recall": found.mean_recall, "iou": found.miou,
-                "coverage": found.coverage, "foreground_precision": found.foreground_precision,
-                "foreground_recall": found.foreground_recall, "background_precision": found.background_precision,
-            }  # fmt: skip
-            row = {name: round(value, 4) for name, value in numbers.items()}
-            writer.writerow({"run": run, "seed": seed, "epoch": epoch, "command": command, **row})
+    for epoch, matrix in matrices:
+        found = summarise(np.array(matrix), classes=CHOSEN)
+        numbers = {
+            "precision": found.mean_precision, "recall": found.mean_recall, "iou": found.miou,
+            "coverage": found.coverage, "foreground_precision": found.foreground_precision,
+            "foreground_recall": found.foreground_recall, "background_precision": found.background_precision,
+        }  # fmt: skip
+        row = {name: round(value, 4) for name, value in numbers.items()}
+        append("supervision.csv", {"run": run, "seed": seed, "epoch": epoch, "command": command, **row})
 
 
 class Dsrg:
@@ -119,28 +104,6 @@ class Dsrg:
         self.tested("full-again" + self.suffix, "true masks, trained twice")
 
 
-def interval(chain: Chain, first: str, second: str) -> None:
-    """Append the paired bootstrap interval over the val photos between two nets, unless it is there."""
-    both = [
-        str(chain.out / ("val" if name == "seg" else f"{name}-val")) for name in (first, second)
-    ]  # voc_chain's is val
-    there = []
-    if INTERVALS.exists():
-        with INTERVALS.open(newline="") as stream:
-            there = [(row["first"], row["second"]) for row in csv.DictReader(stream)]
-    if (first, second) in there or not all(Path(path, "wss.json").exists() for path in both):
-        return
-    command = ["wss", "eval", *both, "--split", "val", "--classes", CLASSES, "--bootstrap", "--json"]
-    found = json.loads(wss(command))["comparisons"][0]
-    new = not INTERVALS.exists()
-    with INTERVALS.open("a", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        if new:
-            writer.writerow(["first", "second", "split", "difference", "low", "high", "resolved", "command"])
-        numbers = [f"{found[key]:+.4f}" for key in ("difference", "low", "high")]
-        writer.writerow([first, second, "val", *numbers, "yes" if found["resolved"] else "no", shlex.join(command)])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
@@ -173,7 +136,7 @@ def main() -> None:
         for first, second in (
             (plain, balanced), (balanced, grow), (plain, grow), (grow, again), (again, "full-again" + s), ("seg", again),
         ):  # fmt: skip
-            interval(chain, first, second)
+            chain.interval(first, second)
 
 
 if __name__ == "__main__":
