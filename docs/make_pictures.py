@@ -1,4 +1,6 @@
-"""Make README's pictures from a directory that `wss demo --keep DIR` left: docs/make_pictures.py DIR.
+"""Make the docs' pictures from a directory that `wss demo --keep DIR` left: docs/make_pictures.py DIR.
+
+Those of the self-guided method need its chain there: TABLE=1 examples/self_guided.sh DIR/data DIR/self-guided
 
 Everything in them is drawn by wss or comes with scikit-image; together they stay below 600 KB.
 """
@@ -65,11 +67,28 @@ def photos(root: Path) -> np.ndarray:
     return sheet(rows, seen, data.classes)
 
 
+def self_guided(root: Path, names: Sequence[str]) -> np.ndarray:
+    """The maps A, R and G of some images, and the labels from them."""
+    data = open_dataset(root / "data", split="train")
+    stages = {"A": "A", "R": "R", "G, 1 iteration": "G1", "G, 15 iterations": "labels1"}
+    opened = {caption: open_maskdir(root / "self-guided" / folder) for caption, folder in stages.items()}
+    rows, seen = [], frozenset[int]()
+    for name in names:
+        photo, truth = shown_photo(data, name, SIDE), data.truth(name)
+        maps = [Tile(photo, "image"), *(heat_tile(photo, folder.scores(name), c) for c, folder in opened.items())]
+        labels = [mask_tile(photo, truth, "truth")]
+        labels += [mask_tile(photo, folder.mask(name), f"labels of {c}", truth=truth) for c, folder in opened.items()]
+        seen |= frozenset().union(*(tile.values for tile in labels))
+        rows += [maps, labels]
+    return sheet(rows, seen, data.classes)
+
+
 def main() -> None:
     root = Path(sys.argv[1])
     names = sys.argv[2:] or ["train_0032", "train_0063"]
     PICTURES.mkdir(exist_ok=True)
-    for name, picture in (("chain", chain(root, names)), ("photos", photos(root))):
+    made = {"chain": chain(root, names), "photos": photos(root), "self-guided": self_guided(root, names)}
+    for name, picture in made.items():
         Image.fromarray(picture).save(PICTURES / f"{name}.jpg", quality=84, subsampling=0, optimize=True)
     total = sum(path.stat().st_size for path in PICTURES.iterdir())
     print(f"{PICTURES}: {total} bytes")

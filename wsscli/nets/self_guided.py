@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from wsscli.classes import ClassTable
 from wsscli.nets.backbones import Backbone, backbone
-from wsscli.nets.segmenter import aspp, default_hidden
+from wsscli.nets.segmenter import RATES, aspp, default_hidden
 
 AFFINITY_CHANNELS = 3
 
@@ -38,7 +38,9 @@ class SelfGuided(nn.Module):
         aggregate: 1x1 convolution from the early stage to the three affinity features F.
 
     Source: Ke and Hsu 2018, sections 3.1, 3.2 and 4.1.
-    Differs: hidden layers of the branches start from He's random weights, as those of `DeepLab`.
+    Differs: hidden layers of the branches start from He's random weights, as those of `DeepLab`. At a stride other than
+        8 the branches' rates are scaled to reach as far in pixels, 3/6/9/12 at 16: wider ones smear the maps, whose
+        sum over the image is all that the classes' labels hold.
     """
 
     arch = "self-guided"
@@ -60,7 +62,9 @@ class SelfGuided(nn.Module):
         self.backbone = backbone
         self.hidden = hidden or default_hidden(backbone.name)
         self.dropout = dropout
-        self.branches = aspp(backbone.channels, self.hidden, len(classes), dropout)
+        # the paper's reach in pixels, which it has at stride 8
+        rates = [max(1, rate * 8 // backbone.stride) for rate in RATES["deeplab"]]
+        self.branches = aspp(backbone.channels, self.hidden, len(classes), dropout, rates)
         self.localize = nn.Conv2d(len(classes), len(classes) - 1, 1)
         backbone.keep_early()
         with torch.no_grad():
