@@ -46,7 +46,7 @@ class SelfGuided:
             self.name(f"cls{alternation}"), f"train-cls --arch self-guided --data {data} --split train {start}"
         )
 
-    def labels(self, alternation: int, stage: str) -> str:
+    def labels(self, stage: str, alternation: int = 1) -> str:
         """Make and judge one row of the table, without and with a CRF."""
         title, options = LABELS[stage]
         name = stage if alternation == 1 else f"{stage}-again"
@@ -58,8 +58,10 @@ class SelfGuided:
         self.chain.score(f"{run}, CRF", self.name(f"{name}-crf"), "train")
         return name
 
-    def net(self, labels: str, alternation: int, title: str) -> str:
+    def net(self, stage: str, alternation: int = 1) -> str:
         """Train the segmentation net on labels; its val figures without and with the CRF at test."""
+        labels = self.labels(stage, alternation)
+        title = f"self-guided net on {LABELS[stage][0]}" + (", 2nd alternation" if alternation > 1 else "")
         net = f"seg{alternation}-{labels}"
         start = self.path(f"cls{alternation}")
         self.chain.step(self.name(net), f"train-seg {self.path(labels)} --loss ce --init {start}")
@@ -83,13 +85,13 @@ def main() -> None:
     arms.classifier(1, f"--init {given.out}/cls")
     if "table" in given.only.split(","):
         for stage in LABELS:
-            arms.labels(1, stage)
+            arms.labels(stage)
     if "nets" in given.only.split(","):
-        last = arms.net(arms.labels(1, "G15"), 1, "self-guided net on G, 15 iterations")
+        # without the random walk labels are better on train, so the second alternation follows from there
+        last, first, walked = arms.net("G15-no-affinity"), arms.net("A"), arms.net("G15")
         arms.classifier(2, f"--init {arms.chain.out / last},{arms.path('cls1')}")
-        again = arms.net(arms.labels(2, "G15"), 2, "self-guided net, 2nd alternation")
-        first = arms.net(arms.labels(1, "A"), 1, "self-guided net on A")
-        for one, other in ((first, last), (last, again), (first, again)):
+        again = arms.net("G15-no-affinity", 2)
+        for one, other in ((first, last), (walked, last), (last, again), (first, again)):
             arms.chain.interval(one, other)
 
 

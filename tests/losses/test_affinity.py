@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from wsscli.errors import UsageError
 from wsscli.losses.affinity import affinity_loss, colour_similarity, feature_affinity, random_walk
 
 
@@ -94,3 +95,32 @@ def test_the_paper_s_target_hardly_moves_the_features():
         affinity_loss(given, photos, target).backward()
         sizes[target] = given.grad.abs().mean().item()
     assert sizes["paper"] < sizes["w"] / 1000
+
+
+def test_half_precision_is_taken_as_float32():
+    features, photos = (torch.tensor(part, dtype=torch.float32) for part in batch())
+    expected = affinity_loss(features.bfloat16().float(), photos)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = affinity_loss(features.bfloat16(), photos.byte())
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_common_offset_changes_nothing():
+    features, photos = (torch.tensor(part, dtype=torch.float32) for part in batch())
+    gradients = []
+    for offset in (0.0, 100.0):
+        given = (features + offset).requires_grad_()
+        affinity_loss(given, photos).backward()
+        gradients.append(given.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-7)
+
+
+def test_bad_arguments_are_named():
+    features, photos = (torch.tensor(part) for part in batch())
+    with pytest.raises(UsageError) as caught:
+        affinity_loss(features, photos, "row")
+    assert str(caught.value) == "affinity target 'row': give w, row-norm, paper"
+    with pytest.raises(UsageError) as caught:
+        affinity_loss(features, photos[:1])
+    assert str(caught.value) == "affinity loss: features of 2 images, but 1 images"

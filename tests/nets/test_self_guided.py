@@ -90,7 +90,8 @@ def test_a_backbone_without_a_known_stage():
     assert str(caught.value) == ("backbone timm:strange: no stage of stride 4 is known; take lite0, vgg16 or a resnet")
 
 
-@pytest.mark.parametrize(("stride", "rates"), [(8, [6, 12, 18, 24]), (16, [3, 6, 9, 12]), (32, [1, 3, 4, 6])])
+@pytest.mark.parametrize(("stride", "rates"), [(8, [6, 12, 18, 24]), (16, [3, 6, 9, 12]), (32, [2, 3, 4, 6])])
 def test_branches_reach_as_far_in_pixels_at_every_stride(stride, rates):
     model = SelfGuided.build("lite0", CLASSES, output_stride=stride)
     assert [branch[0].dilation[0] for branch in model.branches] == rates
+    assert model.config["rates"] == rates

@@ -82,6 +82,8 @@ def test_bad_input_is_named():
     photo, blob = scene()
     with pytest.raises(WssError) as caught:
         self_guided_labels(-blob[None], [1], photo)
-    assert str(caught.value) == "self-guided labels: a map holds a negative value or NaN; rectify the maps first"
+    assert (
+        str(caught.value) == "self-guided labels: a map holds NaN, infinity or a negative value; rectify the maps first"
+    )
     with pytest.raises(UsageError):
         self_guided_labels(blob[None], [1], photo, window=4)

@@ -114,6 +114,15 @@ def test_keep_going_lists_failures(tmp_path):
     assert per_image(plan(tmp_path), Run(dry_run=True), IDS, sometimes) == tmp_path
 
 
+def test_a_wrong_option_is_no_failure_of_an_image(tmp_path):
+    def wrong(name):
+        raise UsageError("--eps 0: give more")
+
+    with pytest.raises(UsageError, match="--eps 0: give more"):
+        per_image(plan(tmp_path), Run(keep_going=True), IDS, wrong)
+    assert read_manifest(tmp_path).complete is False
+
+
 def test_failures_before_a_kill_count_too(tmp_path):
     def stopped(name):
         if name == "i00":

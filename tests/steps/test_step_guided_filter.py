@@ -288,6 +288,16 @@ def test_classes_beyond_the_table_are_an_error(scenes, message):
     )
 
 
+def test_scores_that_are_no_numbers_are_an_error(scenes, message):
+    source = scenes.cams("cams")
+    with np.load(source / "scores/a.npz") as found:
+        arrays = dict(found)
+    np.savez(source / "scores/a.npz", **arrays | {"scores": np.full_like(arrays["scores"], np.nan)})
+    assert message(WssError, guided_filter, source, scenes.out / "o", run=Run(workers=1)) == (
+        f"{source}/scores/a.npz: holds NaN or infinity; make the scores again"
+    )
+
+
 def test_other_class_tables_are_an_error(scenes, message):
     source = scenes.masks("m")
     data = Data(data=scenes.root, class_names=("square", "disc", "moon"))

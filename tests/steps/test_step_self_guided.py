@@ -1,6 +1,7 @@
 """The self-guided chain on the tiny net: `train-cls --arch self-guided`, `make-seeds --method self-guided`, and back."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,6 +127,58 @@ def test_algorithm_1_there_and_back(scenes, caplog):
     assert [i.role for i in read_manifest(second).inputs] == ["init", "init-2"]
 
 
+def test_the_two_steps_train_one_network(scenes):
+    """Dilations go along with the weights, at the stride where the two nets have others by default."""
+    import torch
+
+    still = Training(**{**vars(SHORT), "lr": 0.0, "weight_decay": 0.0, "crop_size": 65, "freeze_norm": True})
+    small = Affinity(affinity_size=4, hidden=16)
+    first = train(scenes, backbone="lite0", output_stride=16, affinity=small, training=still)
+    seg = train_seg(
+        labels(scenes, first), scenes.out / "seg", backbone="lite0", hidden=16, init=str(first), training=still,
+        run=Run(workers=2),
+    )  # fmt: skip
+    guided, segmenter = load_model(first), load_model(seg)
+    assert segmenter.config["rates"] == guided.config["rates"] == [3, 6, 9, 12]
+    images = torch.rand(1, 3, 129, 129)
+    with torch.no_grad():
+        torch.testing.assert_close(guided.localize(segmenter(images)), guided.maps(images), atol=1e-4, rtol=1e-4)
+        finer = load_model(seg, output_stride=8)
+    assert finer.config["rates"] == [6, 12, 18, 24]  # as far in pixels
+
+
+def test_stored_maps_give_the_same_labels(scenes):
+    model = train(scenes)
+    maps = labels(scenes, model, "A", SelfGuiding(stop_at="A"))
+    direct = labels(scenes, model, "direct", SelfGuiding(affinity=False, window=9, iterations=2))
+    stored = labels(scenes, None, "stored", SelfGuiding(affinity=False, window=9, iterations=2), cams=maps)
+    for name in open_maskdir(direct).ids:
+        assert np.array_equal(open_maskdir(direct).mask(name), open_maskdir(stored).mask(name))
+        assert (direct / f"scores/{name}.npz").read_bytes() == (stored / f"scores/{name}.npz").read_bytes()
+
+
+def test_options_that_take_no_part_are_no_difference(scenes, caplog):
+    model = train(scenes)
+    out = labels(scenes, model, "A", SelfGuiding(stop_at="A"))
+    assert {"stop_at": "A", "affinity": False}.items() <= read_manifest(out).options.items()
+    assert not {"iterations", "window", "eps", "rebinarise"} & read_manifest(out).options.keys()
+    caplog.set_level(logging.INFO, "wsscli")
+    labels(scenes, model, "A", SelfGuiding(stop_at="A", affinity=False, window=9, iterations=3))
+    assert f"{out} is complete with the same options: nothing to do" in caplog.text
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_bad_stored_maps_are_named(scenes, value):
+    maps = labels(scenes, train(scenes), "A", SelfGuiding(stop_at="A"))
+    with np.load(maps / "scores/b.npz") as found:
+        arrays = dict(found)
+    arrays["scores"] = np.full_like(arrays["scores"], value)
+    np.savez(maps / "scores/b.npz", **arrays)
+    with pytest.raises(WssError) as caught:
+        labels(scenes, None, "again", SelfGuiding(affinity=False), cams=maps, run=Run(workers=1))
+    assert str(caught.value) == f"{maps}/scores/b.npz: holds NaN, infinity or a negative value; make the scores again"
+
+
 def test_flat_maps_are_listed(scenes):
     import torch
 
@@ -173,8 +226,8 @@ def test_options_of_the_training(scenes, message, options, text):
     ("guiding", "text"),
     [
         (SelfGuiding(iterations=0), "--iterations 0: give 1 or more"),
-        (SelfGuiding(window=8), "--window 8: give an odd number of pixels, 3 or more"),
-        (SelfGuiding(eps=0.0), "--eps 0: give more than 0"),
+        (SelfGuiding(window=8), "guided filter: a window of 8; take an odd number of pixels, 3 or more (35 is usual)"),
+        (SelfGuiding(eps=1e-12), "guided filter: eps is 1e-12; take 1e-10 or more (1e-6 is usual)"),
         (
             SelfGuiding(stop_at="R", affinity=False),
             "--stop-at R: R is what the affinity makes; leave --no-affinity out, or take --stop-at A",
@@ -205,5 +258,12 @@ def test_models_of_the_wrong_sort(scenes, message):
         f"{plain}: holds a 'cam' net; pass what `wss train-cls --arch self-guided` wrote"
     )
     assert message(WssError, train, scenes, init=f"{plain},{scenes.out}/none") == (
-        f"--init {scenes.out}/none: no such model directory; give imagenet, none, a weights file or a model directory"
+        f"--init {plain},{scenes.out}/none: '{scenes.out}/none' is no directory; each part of a list is a model directory"
+    )
+    assert message(WssError, train, scenes, init=f"{plain},") == (
+        f"--init {plain},: '.' is no directory; each part of a list is a model directory"
+    )
+    assert message(UsageError, labels, scenes, Path("imagenet")) == (
+        "--model imagenet: --method self-guided needs a model of `wss train-cls --arch self-guided`, or "
+        "--cams DIR --no-affinity"
     )

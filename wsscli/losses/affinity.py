@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch.autograd.function import once_differentiable
+
+from wsscli.errors import UsageError
 
 Target = Literal["w", "row-norm", "paper"]
 
@@ -45,7 +47,7 @@ def affinity_loss(features: torch.Tensor, images: torch.Tensor, target: Target =
     """How far feature affinities are from colour similarity.
 
     Images are taken one by one and the gradient is found on the way, so memory does not grow with the batch: about six
-    matrices of P^2 floats, 150 MB at 50 x 50.
+    matrices of P^2 floats, 150 MB at 50 x 50. Half-precision features are taken as float32.
 
     Args:
         features: float (N,C,h,w), F.
@@ -56,11 +58,20 @@ def affinity_loss(features: torch.Tensor, images: torch.Tensor, target: Target =
     Returns:
         A scalar, the mean over images.
 
+    Raises:
+        UsageError: another target, or another number of images than of features.
+
     Source: Ke and Hsu 2018, equation 4.
     Differs: `w` (the default) and `row-norm`. Rows of T sum to 1, so its entries are near 1 / P while M's are near 1:
         |T - M| falls to any change of T by a gradient of next to nothing, and T would be best at 0 everywhere.
     """
-    loss: torch.Tensor = _AffinityLoss.apply(features, images, target)  # type: ignore[no-untyped-call]
+    if target not in get_args(Target):
+        raise UsageError(f"affinity target '{target}': give {', '.join(get_args(Target))}")
+    if len(features) != len(images):
+        raise UsageError(f"affinity loss: features of {len(features)} images, but {len(images)} images")
+    exact = [given.to(torch.promote_types(given.dtype, torch.float32)) for given in (features, images)]
+    with torch.autocast(features.device.type, enabled=False):
+        loss: torch.Tensor = _AffinityLoss.apply(*exact, target)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -79,7 +90,9 @@ class _AffinityLoss(torch.autograd.Function):
             pull = by_affinity.mul_(affinity).neg_().div_(_distances(flat))
             pull.masked_fill_(~pull.isfinite(), 0)  # p = q, and equal features
             pull = pull + pull.T
+            flat = flat - flat.mean(0)  # distances do not change, and the difference below loses fewer digits
             slope[i] = (flat * pull.sum(1, keepdim=True) - pull @ flat).T.reshape(c, h, w) / n
+            del by_affinity, affinity, pull  # before the next image's are made
         ctx.save_for_backward(slope)
         return loss
 

@@ -26,6 +26,7 @@ class DeepLab(nn.Module):
     Attributes:
         classes: the class table, background first.
         size: what the longer side of an image is scaled to, in pixels, for this net.
+        rates: dilations of the branches; those of the architecture unless others are given.
 
     Source: DeepLab v1 and v2 (Chen et al.), as METHODS section 1 and DSRG section 4.1 take them.
     Differs: `hidden` is 1024 in the papers; lite0 takes fewer by default, its features have 320 channels.
@@ -42,6 +43,7 @@ class DeepLab(nn.Module):
         hidden: int | None = None,
         dropout: float = 0.5,
         size: int = 500,
+        rates: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if arch not in RATES:
@@ -52,7 +54,8 @@ class DeepLab(nn.Module):
         self.backbone = backbone
         self.hidden = hidden or default_hidden(backbone.name)
         self.dropout = dropout
-        self.branches = aspp(backbone.channels, self.hidden, len(classes), dropout, RATES[arch])
+        self.rates = tuple(rates or RATES[arch])
+        self.branches = aspp(backbone.channels, self.hidden, len(classes), dropout, self.rates)
 
     @classmethod
     def build(
@@ -66,10 +69,11 @@ class DeepLab(nn.Module):
         hidden: int | None = None,
         dropout: float = 0.5,
         size: int = 500,
+        rates: Sequence[int] | None = None,
     ) -> DeepLab:
         """A net from the names that the command line takes; see `backbones.backbone`."""
         body = backbone(name, init, output_stride, head=False)
-        return cls(body, classes, arch=arch, hidden=hidden, dropout=dropout, size=size)
+        return cls(body, classes, arch=arch, hidden=hidden, dropout=dropout, size=size, rates=rates)
 
     @property
     def last(self) -> tuple[str, ...]:
@@ -86,6 +90,7 @@ class DeepLab(nn.Module):
             "hidden": self.hidden,
             "dropout": self.dropout,
             "size": self.size,
+            "rates": list(self.rates),
             "classes": list(self.classes.names),
         }
 
@@ -93,6 +98,11 @@ class DeepLab(nn.Module):
         """(N,3,H,W) normalised -> logits (N, K + 1, h, w) at the backbone's output stride."""
         features = self.backbone(images)  # (N,C,h,w)
         return torch.stack([branch(features) for branch in self.branches]).sum(0)
+
+
+def rates_at(rates: Sequence[int], stride: int, other: int) -> tuple[int, ...]:
+    """Dilations that reach as far in pixels at another output stride as `rates` do at `stride`."""
+    return tuple(max(1, round(rate * stride / other)) for rate in rates)
 
 
 def default_hidden(name: str) -> int:

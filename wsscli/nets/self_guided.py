@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from wsscli.classes import ClassTable
 from wsscli.nets.backbones import Backbone, backbone
-from wsscli.nets.segmenter import RATES, aspp, default_hidden
+from wsscli.nets.segmenter import RATES, aspp, default_hidden, rates_at
 
 AFFINITY_CHANNELS = 3
 
@@ -34,18 +35,18 @@ class SelfGuided(nn.Module):
         classes: the class table, background first.
         size: what the longer side of an image is scaled to, in pixels, for this net.
         affinity_size: side s of the grid that affinities are taken on.
+        rates: dilations of the branches.
         localize: 1x1 convolution from the K + 1 segmentation scores to K localization maps A.
         aggregate: 1x1 convolution from the early stage to the three affinity features F.
 
     Source: Ke and Hsu 2018, sections 3.1, 3.2 and 4.1.
-    Differs: hidden layers of the branches start from He's random weights, as those of `DeepLab`. At a stride other than
-        8 the branches' rates are scaled to reach as far in pixels, 3/6/9/12 at 16: wider ones smear the maps, whose
-        sum over the image is all that the classes' labels hold.
+    Differs: hidden layers of the branches start from He's random weights, as those of `DeepLab`. At an output stride
+        other than 8 the rates reach as far in pixels as the paper's (3/6/9/12 at 16): wider ones smear the maps, since
+        the labels hold nothing but their sum over the image.
     """
 
     arch = "self-guided"
     fresh = ("branches.", "localize.", "aggregate.")
-    last = ("branches.0.6.", "branches.1.6.", "branches.2.6.", "branches.3.6.", "localize.", "aggregate.")
 
     def __init__(
         self,
@@ -56,15 +57,15 @@ class SelfGuided(nn.Module):
         dropout: float = 0.5,
         size: int = 500,
         affinity_size: int = 50,
+        rates: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.classes, self.size, self.affinity_size = classes, size, affinity_size
         self.backbone = backbone
         self.hidden = hidden or default_hidden(backbone.name)
         self.dropout = dropout
-        # the paper's reach in pixels, which it has at stride 8
-        rates = [max(1, rate * 8 // backbone.stride) for rate in RATES["deeplab"]]
-        self.branches = aspp(backbone.channels, self.hidden, len(classes), dropout, rates)
+        self.rates = tuple(rates or rates_at(RATES["deeplab"], 8, backbone.stride))
+        self.branches = aspp(backbone.channels, self.hidden, len(classes), dropout, self.rates)
         self.localize = nn.Conv2d(len(classes), len(classes) - 1, 1)
         backbone.keep_early()
         with torch.no_grad():
@@ -87,10 +88,18 @@ class SelfGuided(nn.Module):
         dropout: float = 0.5,
         size: int = 500,
         affinity_size: int = 50,
+        rates: Sequence[int] | None = None,
     ) -> SelfGuided:
         """A net from the names that the command line takes; see `backbones.backbone`."""
         body = backbone(name, init, output_stride, head=False)
-        return cls(body, classes, hidden=hidden, dropout=dropout, size=size, affinity_size=affinity_size)
+        return cls(
+            body, classes, hidden=hidden, dropout=dropout, size=size, affinity_size=affinity_size, rates=rates
+        )  # fmt: skip
+
+    @property
+    def last(self) -> tuple[str, ...]:
+        """Prefixes of the parameters of the layers before the losses and of the scores under them."""
+        return (*(f"branches.{i}.6." for i in range(len(self.branches))), "localize.", "aggregate.")
 
     @property
     def config(self) -> dict[str, object]:
@@ -103,6 +112,7 @@ class SelfGuided(nn.Module):
             "dropout": self.dropout,
             "size": self.size,
             "affinity_size": self.affinity_size,
+            "rates": list(self.rates),
             "classes": list(self.classes.names),
         }
 

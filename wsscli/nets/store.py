@@ -13,7 +13,7 @@ from wsscli.errors import WssError
 from wsscli.maskdir.files import write_atomic
 from wsscli.maskdir.manifest import Manifest, read_manifest
 from wsscli.nets.classifier import CamNet
-from wsscli.nets.segmenter import RATES, DeepLab
+from wsscli.nets.segmenter import RATES, DeepLab, rates_at
 from wsscli.nets.self_guided import SelfGuided
 from wsscli.nets.weights import read_tensors, short
 
@@ -99,11 +99,18 @@ def load_model(
     """
     manifest = model_manifest(directory, arch=arch)
     assert manifest.model is not None
-    config = manifest.model if output_stride is None else {**manifest.model, "output_stride": output_stride}
-    model = build_model(config)
+    model = build_model(manifest.model if output_stride is None else _at_stride(manifest.model, output_stride))
     _load_exactly(model, directory / WEIGHTS)
     # Convolutions take about half the time in this layout, on CPUs and on GPUs with tensor cores.
     return model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
+def _at_stride(config: dict[str, object], stride: int) -> dict[str, object]:
+    """A net's entry at another output stride; branches reach as far in pixels as before."""
+    found = {**config, "output_stride": stride}
+    if "rates" in config:
+        found["rates"] = rates_at(config["rates"], config["output_stride"], stride)  # type: ignore[arg-type]
+    return found
 
 
 def _load_exactly(model: nn.Module, path: Path) -> None:

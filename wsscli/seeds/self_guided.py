@@ -62,13 +62,13 @@ def self_guided_labels(
         rebinarise: cut at Otsu's threshold after every application, not only before the first.
 
     Raises:
-        WssError: a map holds a negative value or NaN.
+        WssError: a map holds NaN, infinity or a negative value.
 
     Source: Ke and Hsu 2018, equations 6 to 8 and 11.
     """
     check_options(window=window, eps=eps, iterations=iterations)
-    if not bool((maps >= 0).all()):  # also false for NaN
-        raise WssError("self-guided labels: a map holds a negative value or NaN; rectify the maps first")
+    if not bool((np.isfinite(maps) & (maps >= 0)).all()):
+        raise WssError("self-guided labels: a map holds NaN, infinity or a negative value; rectify the maps first")
     height, width = image.shape[:2]
     full = np.zeros((len(maps), height, width), np.float32)
     for row, m in zip(full, maps, strict=True):
@@ -78,7 +78,6 @@ def self_guided_labels(
         once = 1 if rebinarise else iterations
         for _ in range(iterations // once):
             full = np.stack([guide.filter(binary, once) for binary in _above(full)]).astype(np.float32)
-        full = full.clip(0, None)
     thresholds = [_cut(m) for m in full]
     labels = np.full((height, width), BACKGROUND, np.uint8)
     best = np.zeros((height, width), np.float32)
@@ -86,7 +85,8 @@ def self_guided_labels(
         if threshold is not None:
             wins = (m > threshold) & (m > best)
             labels[wins], best[wins] = c, m[wins]
-    return Labelled(labels, full, [int(c) for c, t in zip(classes, thresholds, strict=True) if t is None])
+    # the filter overshoots a little on both sides
+    return Labelled(labels, full.clip(0, None), [int(c) for c, t in zip(classes, thresholds, strict=True) if t is None])
 
 
 def _above(maps: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -95,8 +95,8 @@ def _above(maps: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _cut(m: NDArray[np.float32]) -> float | None:
-    """Otsu's threshold of a map in shares of its maximum; None for a flat one."""
-    return None if np.ptp(m) < FLAT else otsu_threshold(m)
+    """Otsu's threshold of a map; None for a flat one."""
+    return None if np.ptp(m) <= FLAT * m.max() else otsu_threshold(m)
 
 
 def _share(m: NDArray[np.float32]) -> NDArray[np.float32]:

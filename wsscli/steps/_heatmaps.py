@@ -83,9 +83,14 @@ class FromScores:
         self, name: str, image: npt.NDArray[np.uint8], labels: Sequence[int]
     ) -> tuple[npt.NDArray[np.float32], list[int]]:
         """Heatmaps (K, h, w) of the image's classes that have one, and their ids."""
+        import numpy as np
+
         found, photo = self.folder.scores(name), self.dataset.image_path(name)
         check_size(found.size, self.folder.scores_path(name), (image.shape[0], image.shape[1]), photo)
         rows = [row for row, c in enumerate(found.classes.tolist()) if c in labels]
+        if not (np.isfinite(found.scores[rows]) & (found.scores[rows] >= 0)).all():
+            path = self.folder.scores_path(name)
+            raise WssError(f"{path}: holds NaN, infinity or a negative value; make the scores again")
         return found.scores[rows], found.classes[rows].tolist()
 
     def threads(self) -> AbstractContextManager[None]:
@@ -183,9 +188,20 @@ class FromModel:
             maps = multiscale(
                 maps_of, image, scales=self.scales, flip=self.flip, stride=self.loaded.stride, device=self.device
             )
-        if not np.isfinite(maps).all():
-            raise WssError(f"the heatmaps of '{name}' hold NaN or infinity; the model has diverged, train it again")
-        return maps.clip(0, np.finfo(np.float16).max).astype(np.float16).astype(np.float32)
+        return storable(maps, name)
+
+
+def storable(maps: npt.NDArray[np.float32], name: str) -> npt.NDArray[np.float32]:
+    """An image's maps as a score file will have them (float16, >= 0), so that stored ones give the same result.
+
+    Raises:
+        WssError: they hold NaN or infinity.
+    """
+    import numpy as np
+
+    if not np.isfinite(maps).all():
+        raise WssError(f"the heatmaps of '{name}' hold NaN or infinity; the model has diverged, train it again")
+    return maps.clip(0, np.finfo(np.float16).max).astype(np.float16).astype(np.float32)
 
 
 @contextmanager

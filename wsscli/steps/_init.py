@@ -37,11 +37,11 @@ class Init:
         whole = Path(text)
         paths = (whole,) if whole.exists() else tuple(Path(part.strip()) for part in text.split(","))
         for path in paths:
-            if not path.exists() or (len(paths) > 1 and not path.is_dir()):
-                kind = "model directory" if len(paths) > 1 else "file or directory"
-                raise WssError(
-                    f"--init {path}: no such {kind}; give imagenet, none, a weights file or a model directory"
-                )
+            if len(paths) > 1 and (not path.is_dir() or path == Path()):
+                raise WssError(f"--init {text}: '{path}' is no directory; each part of a list is a model directory")
+            if not text or not path.exists():
+                known = "imagenet, none, a weights file or a model directory"
+                raise WssError(f"--init {text}: no such file or directory; give {known}")
         return cls("model" if paths[0].is_dir() else "file", paths)
 
     @property
@@ -55,6 +55,21 @@ class Init:
 
         if self.kind == "model":
             init_from(model, *self.paths)
+
+    def rates(self, branches: int, stride: int) -> tuple[int, ...] | None:
+        """Dilations for a net with so many branches at this output stride, as the model directories have them.
+
+        Weights learnt at one dilation mean little at another. None where no model says.
+        """
+        from wsscli.nets.segmenter import RATES, rates_at
+        from wsscli.nets.store import model_manifest
+
+        for path in self.paths if self.kind == "model" else ():
+            config = model_manifest(path).model or {}
+            found = config.get("rates") or RATES.get(str(config.get("arch")))
+            if found is not None and len(found) == branches:
+                return rates_at(found, config["output_stride"], stride)
+        return None
 
     def inputs(self) -> list[Input]:
         """Entries of the lineage."""

@@ -278,7 +278,7 @@ def _one(root: Path, work: Callable[[str], Output], keep_going: bool, name: str)
     try:
         return write_output(root, name, work(name))
     except WssError as error:
-        if not keep_going:
+        if not keep_going or isinstance(error, UsageError):  # a wrong option is wrong for every image
             raise
         return write_output(root, name, Output(dropped=f"{_FAILED}{error}"))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from wsscli.errors import UsageError, WssError
+from wsscli.errors import UsageError
 from wsscli.steps._classifier import Loaded, check_labels, load_trained
-from wsscli.steps._heatmaps import FromScores, Made, one_torch_thread
+from wsscli.steps._heatmaps import FromScores, Made, one_torch_thread, storable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -47,13 +48,12 @@ class SelfGuiding:
 
 
 def check_self_guiding(options: SelfGuiding, *, stored: bool) -> None:
-    """Raises UsageError for a value out of range, or an option that comes to nothing."""
+    """Raises UsageError for a value out of range, or options that contradict each other."""
+    from wsscli.refine.guided_filter import check_options
+
     if options.iterations < 1:
         raise UsageError(f"--iterations {options.iterations}: give 1 or more")
-    if options.window < 3 or options.window % 2 == 0:
-        raise UsageError(f"--window {options.window}: give an odd number of pixels, 3 or more")
-    if not 0 < options.eps < float("inf"):
-        raise UsageError(f"--eps {options.eps:g}: give more than 0")
+    check_options(window=options.window, eps=options.eps, iterations=options.iterations)
     if options.stop_at == "R" and not options.affinity:
         raise UsageError("--stop-at R: R is what the affinity makes; leave --no-affinity out, or take --stop-at A")
     if stored and options.affinity and options.stop_at != "A":
@@ -66,7 +66,10 @@ class FromSelfGuided:
     lacking = "no localization map"
 
     def __init__(self, loaded: Loaded, scales: tuple[float, ...], *, flip: bool, walk: bool, device: torch.device):
+        import threading
+
         self.net: SelfGuided = loaded.net
+        self.turn = nullcontext() if device.type == "cpu" else threading.Lock()  # memory stays that of one image
         self.channels, self.inputs, self.supervision = loaded.channels, loaded.inputs, loaded.supervision
         self.scales, self.flip, self.walk, self.device = scales, flip, walk, device
         self.options: dict[str, Any] = {
@@ -119,18 +122,16 @@ class FromSelfGuided:
         def maps_of(pixels: torch.Tensor) -> torch.Tensor:
             return self.net.maps(self._seen(pixels))[:, rows]
 
-        with torch.inference_mode():
+        with self.turn, torch.inference_mode():
             maps = multiscale(
                 maps_of, image, scales=self.scales, flip=self.flip, stride=self.net.backbone.stride, device=self.device
             )
-            if not np.isfinite(maps).all():
-                raise WssError(f"the maps of '{name}' hold NaN or infinity; the model has diverged, train it again")
             if self.walk:
                 size = input_size((image.shape[0], image.shape[1]), self.net.size / max(image.shape[:2]), 32)
                 pixels = torch.from_numpy(resize(image, *size)).permute(2, 0, 1)[None].to(self.device)
                 features = self.net.affinity(self._seen(pixels)).float()
                 maps = walked(torch.from_numpy(maps)[None].to(self.device), features)[0].cpu().numpy()
-        return maps, classes
+        return storable(maps, name), classes
 
     def _seen(self, pixels: torch.Tensor) -> torch.Tensor:
         import torch
@@ -147,7 +148,8 @@ def walked(maps: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
 
     from wsscli.losses.affinity import random_walk
 
-    return random_walk(F.interpolate(maps, features.shape[-2:], mode="area"), features)
+    side = features.shape[-2:]
+    return random_walk(F.interpolate(maps, side, mode="bilinear", align_corners=False, antialias=True), features)
 
 
 def self_guided(
@@ -169,8 +171,9 @@ def self_guided(
         walk = guiding.affinity and guiding.stop_at != "A"
         source = FromSelfGuided.of(model, manifest, dataset, labels, options, device, walk=walk)
     how = asdict(guiding)
-    guided = how.pop("stop_at") == "G"
-    how.pop("affinity")
+    guided, affinity = how.pop("stop_at") == "G", how.pop("affinity")
+    # what takes no part is no difference between two runs
+    recorded = {"stop_at": guiding.stop_at, "affinity": affinity and guiding.stop_at != "A", **(how if guided else {})}
 
     def work(name: str) -> Output:
         import cv2
@@ -195,5 +198,5 @@ def self_guided(
         return Output(mask=found.labels, scores=scores, fell_back="; ".join(lacking + flat) or None)
 
     return Made(
-        work, "masks+scores", {**source.options, **asdict(guiding)}, source.inputs, source.supervision, source.threads()
+        work, "masks+scores", {**source.options, **recorded}, source.inputs, source.supervision, source.threads()
     )

@@ -182,9 +182,13 @@ class _Masks:
 def _filtered(
     dataset: Dataset, name: str, maps: NDArray[np.float32], path: Path, parameters: dict[str, Any]
 ) -> NDArray[np.float32]:
+    import numpy as np
+
     from wsscli.refine.guided_filter import guided_filter
     from wsscli.steps._sources import check_size
 
     image = dataset.image(name)
     check_size((maps.shape[1], maps.shape[2]), path, (image.shape[0], image.shape[1]), dataset.image_path(name))
+    if not np.isfinite(maps).all():
+        raise WssError(f"{path}: holds NaN or infinity; make the scores again")
     return guided_filter(image, maps, **parameters)

@@ -122,6 +122,11 @@ def make_seeds(
         manifest = stored.manifest
     else:
         assert model is not None
+        if guided and imagenet:
+            raise UsageError(
+                "--model imagenet: --method self-guided needs a model of `wss train-cls --arch self-guided`, or "
+                "--cams DIR --no-affinity"
+            )
         if class_map is not None and not imagenet:
             raise UsageError(f"--class-map {class_map}: only --model imagenet takes it; {model} has classes of its own")
         manifest = None if imagenet else model_manifest(model, arch="self-guided" if guided else "cam")

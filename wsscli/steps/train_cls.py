@@ -181,6 +181,7 @@ def _build(
     import torch
 
     from wsscli.nets.classifier import CamNet
+    from wsscli.nets.segmenter import RATES
     from wsscli.nets.self_guided import SelfGuided
 
     torch.manual_seed(seed)
@@ -193,8 +194,9 @@ def _build(
     else:
         size, side = values["longer"], affinity.affinity_size
         model = SelfGuided.build(
-            backbone, dataset.classes, size=size, hidden=affinity.hidden, affinity_size=side, **options
-        )
+            backbone, dataset.classes, size=size, hidden=affinity.hidden, affinity_size=side,
+            rates=start.rates(len(RATES["deeplab"]), values["output_stride"]), **options,
+        )  # fmt: skip
     start.load(model)
     return model
 

@@ -65,7 +65,7 @@ def train_seg(
         source: The mask directory, or a folder of indexed PNGs (then name the photos with --data).
         out: The model directory to write.
         arch: deeplab = four dilated branches, rates 6/12/18/24 (ASPP, version 2); deeplab-largefov = one branch
-            with rate 12 (version 1).
+            with rate 12 (version 1). A model given by --init hands on its rates.
         loss: ce = cross-entropy, the mean over the labelled pixels of each image; for seeds: balanced-seed =
             foreground and background seeds of an image each with a mean of its own (DSRG), seed = one mean (SEC).
         backbone: lite0, vgg16, resnet50, resnet101, timm:NAME, or tiny (for tests).
@@ -225,7 +225,7 @@ def _build(
 ) -> DeepLab:
     import torch
 
-    from wsscli.nets.segmenter import DeepLab
+    from wsscli.nets.segmenter import RATES, DeepLab
 
     if hidden is not None and hidden < 1:
         raise UsageError(f"--hidden {hidden}: give 1 or more")
@@ -239,6 +239,7 @@ def _build(
         hidden=hidden,
         dropout=values["dropout"],
         size=values["longer"],
+        rates=start.rates(len(RATES[arch]), values["output_stride"]),
     )
     start.load(model)
     return model
