@@ -70,7 +70,7 @@ def photos(root: Path) -> np.ndarray:
 def self_guided(root: Path, names: Sequence[str]) -> np.ndarray:
     """The maps A, R and G of some images, and the labels from them."""
     data = open_dataset(root / "data", split="train")
-    stages = {"A": "A", "R": "R", "G, 1 iteration": "G1", "G, 15 iterations": "labels1"}
+    stages = {"A": "A", "R": "R", "G, 1 iteration": "G1", "G, 15 iterations": "G15"}
     opened = {caption: open_maskdir(root / "self-guided" / folder) for caption, folder in stages.items()}
     rows, seen = [], frozenset[int]()
     for name in names:

@@ -7,10 +7,12 @@
 # DATA: a data set with the splits train and val and image-level labels. Run it again after an interruption: finished steps do
 # nothing, the interrupted one goes on.
 #
-#   NETWORK   lite0 (default), vgg16, resnet50, resnet101 (the paper's; then with the paper's schedules, on a GPU)
+#   NETWORK   lite0 (default), resnet50; resnet101 (the paper's) and vgg16: with the paper's schedules, on a GPU
 #   EVAL      0 = the images of val have no true masks
-#   TABLE     1 = the rows of the paper's table 1 too: labels of every stage, judged on the true masks of train
-#   CLS, LABELS, SEG   further options of the three steps, e.g. CLS='--epochs 4 --affinity-size 32'
+#   TABLE     1 = the rows of the paper's table 1 too: labels of every stage, without and with a CRF, judged on the true
+#             masks of train
+#   CLS, LABELS, SEG   further options of the three steps, e.g. CLS='--epochs 4 --affinity-size 32'; LABELS=--no-affinity
+#             leaves the random walk out, which on a few hundred photos gives better labels (docs/methods.md, self-guided)
 set -euo pipefail
 data=${1:?usage: self_guided.sh DATA [OUT]}
 out=${2:-runs/self-guided}
@@ -38,13 +40,17 @@ for round in 1 2; do
 done
 
 if [[ ${TABLE:-0} == 1 ]]; then
-  make() { wss make-seeds --method self-guided --model "$out/cls1" "${labels[@]}" "${@:2}" -o "$out/$1"; }
-  make A --stop-at A
-  make R --stop-at R
-  make G1-no-affinity --no-affinity --iterations 1
-  make G1 --iterations 1
-  make G15-no-affinity --no-affinity
-  wss eval "$out"/{A,R,G1-no-affinity,G1,G15-no-affinity,labels1,labels2} --split train
+  stage() { # NAME OPTIONS: a row, and the same with a CRF
+    wss make-seeds --method self-guided --model "$out/cls1" "${@:2}" -o "$out/$1"
+    wss crf "$out/$1" --read masks -o "$out/$1-crf"
+  }
+  stage A --stop-at A
+  stage R --stop-at R
+  stage G1-no-affinity --no-affinity --iterations 1
+  stage G1 --iterations 1
+  stage G15-no-affinity --no-affinity
+  stage G15
+  wss eval "$out"/{A,R,G1-no-affinity,G1,G15-no-affinity,G15}{,-crf} "$out"/labels{1,2} --split train
 fi
 
 for round in 1 2; do

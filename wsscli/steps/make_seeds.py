@@ -58,13 +58,14 @@ def make_seeds(
     data: Data = Data(),
     run: Run = Run(),
 ) -> Path:
-    """Find the pixels of each image's classes: heatmaps as scores, the surest pixels as masks (255 elsewhere).
+    """Find the pixels of each image's classes: heatmaps as scores, masks of the surest pixels (255 elsewhere) or, with
+    --method self-guided, of all pixels.
 
     Only the classes of an image's own labels are looked for. Options left out take the value of the recipe that the
     model was trained with.
 
     Args:
-        out: The directory to write: scores of type `cam` and seed masks.
+        out: The directory to write: scores of type `cam` and masks.
         model: A directory of `train-cls`, or `imagenet` for the embedded classifier (no training; see --class-map).
         cams: Instead of a model: a directory of cam scores (an earlier make-seeds, `wss import cam-npy`), for other
             seeds from the same heatmaps (left-out options are those of recipe modern); of --method cam masks alone are
