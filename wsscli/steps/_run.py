@@ -208,8 +208,6 @@ def per_image(
             without them.
         WssError: the first failure otherwise.
     """
-    from wsscli.maskdir.manifest import read_manifest
-
     job = open_job(plan, run, ids)
     if job is not None:
         with job:
@@ -217,15 +215,26 @@ def per_image(
             job.close()
     elif run.dry_run:
         return plan.out
+    return report_failures(plan.out, len(ids))
+
+
+def report_failures(out: Path, images: int) -> Path:
+    """A complete directory, when none of its images failed under `keep_going`.
+
+    Raises:
+        PartialError: some did.
+    """
+    from wsscli.maskdir.manifest import read_manifest
+
     # asked of the manifest: a run that only goes on, or finds all done, must not hide what failed before
-    manifest = read_manifest(plan.out)
+    manifest = read_manifest(out)
     failed = sum(item["reason"].startswith(_FAILED) for item in manifest.dropped) if manifest else 0
     if failed:
         raise PartialError(
-            f"{plan.out}: {failed} of {len(ids)} images failed and are listed as dropped in its wss.json; "
+            f"{out}: {failed} of {images} images failed and are listed as dropped in its wss.json; "
             "--overwrite makes all of it again"
         )
-    return plan.out
+    return out
 
 
 def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step: str) -> None:
