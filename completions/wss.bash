@@ -32,7 +32,7 @@ _wss() {
                 --affinity-target) words='w row-norm paper'; value=1 ;;
                 --affinity-size) words=''; value=1 ;;
                 --hidden) words=''; value=1 ;;
-                --recipe) words='modern dsrg self-guided'; value=1 ;;
+                --recipe) words='modern dsrg self-guided coarse-to-fine'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
@@ -91,7 +91,7 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'saliency')
-            words='-o --out --method --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --method --video --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --method) words='rbd'; value=1 ;;
@@ -194,10 +194,10 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'train-seg')
-            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
-                --arch) words='deeplab deeplab-largefov'; value=1 ;;
+                --arch) words='deeplab deeplab-largefov fpn dfpn'; value=1 ;;
                 --loss) words='ce seed balanced-seed'; value=1 ;;
                 --backbone) words=''; value=1 ;;
                 --init) words=''; value=1 ;;
@@ -214,7 +214,7 @@ _wss() {
                 --crf-grad) words='none dsrg'; value=1 ;;
                 --watch-supervision) words=''; value=1 ;;
                 --snapshot-supervision) words=''; value=1 ;;
-                --recipe) words='modern dsrg self-guided'; value=1 ;;
+                --recipe) words='modern dsrg self-guided coarse-to-fine'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
@@ -249,6 +249,53 @@ _wss() {
                 --size) words=''; value=1 ;;
                 --output-stride) words=''; value=1 ;;
                 --device) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'refine-round')
+            words='-o --out --rounds --arch --backbone --init --first-init --output-stride --hidden --size --loss-step --foreground --label-count --min-foreground --max-foreground --watch --predict-scales --predict-flip --grabcut --no-grabcut --grabcut-iterations --grabcut-init --grabcut-scale --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --rounds) words=''; value=1 ;;
+                --arch) words='deeplab deeplab-largefov fpn dfpn'; value=1 ;;
+                --backbone) words=''; value=1 ;;
+                --init) words=''; value=1 ;;
+                --first-init) words=''; value=1 ;;
+                --output-stride) words=''; value=1 ;;
+                --hidden) words=''; value=1 ;;
+                --size) words=''; value=1 ;;
+                --loss-step) words=''; value=1 ;;
+                --label-count) words='single all'; value=1 ;;
+                --min-foreground) words=''; value=1 ;;
+                --max-foreground) words=''; value=1 ;;
+                --watch) words=''; value=1 ;;
+                --predict-scales) words=''; value=1 ;;
+                --grabcut-iterations) words=''; value=1 ;;
+                --grabcut-init) words='box mask'; value=1 ;;
+                --grabcut-scale) words=''; value=1 ;;
+                --recipe) words='modern dsrg self-guided coarse-to-fine'; value=1 ;;
+                --epochs) words=''; value=1 ;;
+                --iterations) words=''; value=1 ;;
+                --batch-size) words=''; value=1 ;;
+                --lr) words=''; value=1 ;;
+                --head-lr) words=''; value=1 ;;
+                --weight-decay) words=''; value=1 ;;
+                --schedule) words='one-cycle poly step constant'; value=1 ;;
+                --dropout) words=''; value=1 ;;
+                --freeze) words=''; value=1 ;;
+                --crop-size) words=''; value=1 ;;
+                --scale-range) words=''; value=1 ;;
+                --jitter) words=''; value=1 ;;
+                --device) words=''; value=1 ;;
+                --checkpoint-seconds) words=''; value=1 ;;
+                --log-every) words=''; value=1 ;;
                 --data) words=''; value=1 ;;
                 --split) words=''; value=1 ;;
                 --format) words='voc coco csv folders images'; value=1 ;;
@@ -391,9 +438,9 @@ _wss() {
             esac ;;
         'import '*) words='masks cam-npy sec-cues' ;;
         'export '*) words='voc-server cam-npy' ;;
-        *) words='demo train-cls make-seeds saliency argmax crf grabcut guided-filter grow train-seg predict eval show verify import export methods doctor --help --version' ;;
+        *) words='demo train-cls make-seeds saliency argmax crf grabcut guided-filter grow train-seg predict refine-round eval show verify import export methods doctor --help --version' ;;
     esac
-    if ((COMP_CWORD == 1)); then words='demo train-cls make-seeds saliency argmax crf grabcut guided-filter grow train-seg predict eval show verify import export methods doctor --help --version'; value=; fi
+    if ((COMP_CWORD == 1)); then words='demo train-cls make-seeds saliency argmax crf grabcut guided-filter grow train-seg predict refine-round eval show verify import export methods doctor --help --version'; value=; fi
     if [[ -n $words && ( -n $value || $current == -* || "$COMP_CWORD" -eq 1 || $command == *' ' ) ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
     else

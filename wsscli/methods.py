@@ -70,6 +70,11 @@ METHODS: dict[str, Method] = {
         "Saliency from robust background detection: unsupervised, from the image alone.",
         "Zhu et al., Saliency Optimization from Robust Background Detection, CVPR 2014",
     ),
+    "video-pca": Method(
+        "saliency", "--video", "wsscli.saliency.video_pca:video_saliency",
+        "Saliency of what moves: a clip's principal components cannot explain it, and its colours tell the rest.",
+        "Stretcu and Leordeanu, Multiple Frames Matching for Object Discovery in Video, BMVC 2015",
+    ),
     "dsrg-growing": Method(
         "grow", "", "wsscli.grow.dsrg:grow",
         "Seeds grow into 8-connected pixels that a network is sure of.",
@@ -99,6 +104,11 @@ METHODS: dict[str, Method] = {
         "grabcut", "", "wsscli.refine.grabcut:grabcut",
         "Iterated graph cut from the box of the mask's foreground.",
         "Rother et al., GrabCut, SIGGRAPH 2004; Jing et al., Coarse-to-fine, section 3",
+    ),
+    "refine-round": Method(
+        "refine-round", "", "wsscli.refine.own_class:own_classes",
+        "Networks learn from masks and predict better ones; an image's own classes are kept, and cut out by GrabCut.",
+        "Jing et al., Coarse-to-fine Semantic Segmentation from Image-level Labels, sections III-D and IV-D",
     ),
     "guided-filter": Method(
         "guided-filter", "", "wsscli.refine.guided_filter:guided_filter",
