@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from wsscli.classes import FOREGROUND
 from wsscli.errors import UsageError, WssError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def dataset_for(data: Data, manifest: Manifest | None = None, *, other_split: bo
     if (
         names is None
         and manifest is not None
-        and manifest.classes is not None
+        and manifest.classes not in (None, FOREGROUND)  # a class-free directory says nothing of the data set's classes
         and known is not None
         and not other_split
     ):
