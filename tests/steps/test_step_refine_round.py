@@ -141,6 +141,19 @@ def test_other_options_are_refused_and_overwrite_replaces(scenes, one, message):
     assert list(problems(one)) == []
 
 
+def test_one_writer_at_a_time(scenes, monkeypatch, message):
+    """A round holds its directory while its parts are made."""
+    source = loose(scenes)
+
+    def meanwhile(*args, **options):
+        refine(scenes, source=source)
+
+    monkeypatch.setattr("wsscli.steps.train_seg.train_seg", meanwhile)
+    assert message(WssError, refine, scenes, source=source) == (
+        f"{scenes.out}/round: another wss process is writing here; wait for it, or use another -o"
+    )
+
+
 def test_workers_do_not_matter(scenes, one):
     other = refine(scenes, "other", run=Run(workers=1))
     assert {name: data for name, data in files(one).items() if not name.endswith("wss.json")} == {
