@@ -27,6 +27,8 @@ STEPS = {
     "guided-filter": "guided-filter {make-seeds}",
     "train-seg": "train-seg {crf} --backbone tiny --init none --epochs 6",
     "predict": "predict {train-seg} --split train --scores",
+    "refine-round": "refine-round {crf} --rounds 2 --backbone tiny --first-init none --epochs 2 --label-count all "
+    "--min-foreground 0 --max-foreground 1",
     "grow": "grow {make-seeds} --scores {predict}",
     "import masks": "import masks {voc}/SegmentationClass --data {voc} --split train",
     "export cam-npy": "export cam-npy {make-seeds} --schema irn",

@@ -77,6 +77,41 @@ def test_self_guided(voc, tmp_path):
         assert json.loads((out / name / "wss.json").read_text())["supervision"] == ["image-labels"]
 
 
+def test_coarse_to_fine(voc, tmp_path):
+    script = f"{EXAMPLES / 'coarse_to_fine.sh'} {voc} runs/fine"
+    quick = {
+        "NETWORK": "tiny", "ROUNDS": "2", "STUDENT": "--epochs 2", "WATCH": "truth", "WSS_SPLIT": "val",
+        "REFINE": "--first-init none --epochs 2 --min-foreground 0 --max-foreground 1 --grabcut-scale 0.5",
+    }  # fmt: skip
+    done = bash(script, tmp_path, **quick)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "runs" / "fine"
+    for name in ("coarse", "enhanced", "rounds/round-1", "rounds/round-2", "rounds/round-2/refined", "val"):
+        assert open_maskdir(out / name).ids
+    assert (out / "rounds" / "rounds.svg").exists() and (out / "rounds" / "rounds.csv").exists()
+    for name in ("rounds", "rounds/round-2", "val"):  # the figures of --watch are no supervision
+        assert json.loads((out / name / "wss.json").read_text())["supervision"] == ["image-labels", "unlabelled-images"]
+    again = bash(script, tmp_path, **quick)
+    assert again.returncode == 0 and again.stderr.count("nothing to do") == 6
+
+
+def test_coarse_to_fine_with_the_paper_s_flags(voc, tmp_path):
+    """The commands that resnet101 gets, written down and not run; one round, masks from elsewhere."""
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (bin_ / "wss").write_text('#!/bin/sh\necho "wss $*" >> "$LINES"\n[ "$1" != refine-round ] || echo OUT/rounds\n')
+    (bin_ / "wss").chmod(0o755)
+    record = tmp_path / "lines.txt"
+    script = f"PATH={bin_}:$PATH {EXAMPLES / 'coarse_to_fine.sh'} {voc} runs/fine"
+    done = bash(script, tmp_path, NETWORK="resnet101", ROUNDS="1", MASKS="other", EVAL="0", LINES=str(record))
+    assert done.returncode == 0, done.stderr
+    lines = record.read_text().splitlines()
+    assert [line.split()[1] for line in lines] == ["make-seeds", "grabcut", "refine-round", "predict"]
+    assert "--foreground other --split train" in lines[0]
+    assert "--rounds 1 --backbone resnet101 --device auto --recipe coarse-to-fine --iterations 12000" in lines[2]
+    assert "predict OUT/rounds/model --split val" in lines[3]
+
+
 def test_dsrg_on_coco_with_the_paper_s_flags(voc, tmp_path):
     """The commands that vgg16 and resnet101 get (written down, not run), and a COCO root with the tiny net."""
     coco = write_coco(voc, tmp_path / "coco")
