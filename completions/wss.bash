@@ -59,12 +59,12 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'make-seeds')
-            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --bf16 --device --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --foreground --label-count --bf16 --device --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --model) words=''; value=1 ;;
                 --cams) words=''; value=1 ;;
-                --method) words='cam self-guided'; value=1 ;;
+                --method) words='cam self-guided foreground'; value=1 ;;
                 --cam) words='cam grad-cam grad-cam++ layer-cam'; value=1 ;;
                 --class-map) words=''; value=1 ;;
                 --scales) words=''; value=1 ;;
@@ -79,6 +79,8 @@ _wss() {
                 --iterations) words=''; value=1 ;;
                 --window) words=''; value=1 ;;
                 --eps) words=''; value=1 ;;
+                --foreground) words=''; value=1 ;;
+                --label-count) words='single all'; value=1 ;;
                 --device) words=''; value=1 ;;
                 --data) words=''; value=1 ;;
                 --split) words=''; value=1 ;;
@@ -197,7 +199,7 @@ _wss() {
             words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
-                --arch) words='deeplab deeplab-largefov fpn dfpn'; value=1 ;;
+                --arch) words='deeplab deeplab-largefov fpn dfpn student'; value=1 ;;
                 --loss) words='ce seed balanced-seed'; value=1 ;;
                 --backbone) words=''; value=1 ;;
                 --init) words=''; value=1 ;;

@@ -60,6 +60,16 @@ METHODS: dict[str, Method] = {
         "Whole labels from localization maps: Otsu's threshold, then the guided filter with the photo as guide.",
         "Ke and Hsu, Generating Self-Guided Dense Annotations for Weakly Supervised Semantic Segmentation, 2018",
     ),
+    "foreground": Method(
+        "make-seeds", "--method foreground", "wsscli.seeds.foreground:foreground_labels",
+        "The foreground that a class-free net finds takes the image's one label; all else is background.",
+        "Jing et al., Coarse-to-fine Semantic Segmentation from Image-level Labels, TIP 2020, section III",
+    ),
+    "student": Method(
+        "train-seg", "--arch student", "wsscli.nets.student:Student",
+        "Eight convolutions that learn foreground from an unsupervised teacher's soft masks.",
+        "Croitoru et al., Unsupervised Learning from Video to Detect Foreground Objects in Single Images, ICCV 2017",
+    ),
     "affinity": Method(
         "train-cls", "--arch self-guided", "wsscli.losses.affinity:affinity_loss",
         "Which pixels belong together, learnt from the photo's colours; a random walk spreads maps by it.",

@@ -21,12 +21,13 @@ from wsscli.nets.fpn import FPN
 from wsscli.nets.fpn import RATES as PYRAMIDS
 from wsscli.nets.segmenter import RATES, DeepLab
 from wsscli.nets.self_guided import SelfGuided
+from wsscli.nets.student import Student
 from wsscli.nets.weights import read_tensors, short
 
 log = logging.getLogger("wsscli")
 
 WEIGHTS = "model.safetensors"
-Segmenter = DeepLab | FPN
+Segmenter = DeepLab | FPN | Student
 Net = CamNet | Segmenter | SelfGuided
 
 
@@ -49,6 +50,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "self-guided": Architecture("self-guided", SelfGuided.build),
     **{arch: Architecture("segmentation", partial(DeepLab.build, arch=arch)) for arch in RATES},
     **{arch: Architecture("segmentation", partial(FPN.build, arch=arch), largest_output_stride) for arch in PYRAMIDS},
+    "student": Architecture("segmentation", Student.build),
 }
 _WANTED = {
     "cam": "net, a classifier is needed; pass what train-cls wrote",

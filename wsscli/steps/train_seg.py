@@ -12,10 +12,12 @@ from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._init import Init
 from wsscli.steps._ledger import inherit
+from wsscli.steps._options import changed
 from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader, watched_by
 from wsscli.steps._snapshots import FOLDER, Snapshots, check_snapshots, curve_watcher
 from wsscli.steps._sources import check_size, check_table, mask_reader, shared_ids
+from wsscli.steps._student import train_student
 from wsscli.steps._train import (
     Task,
     Training,
@@ -49,7 +51,7 @@ def train_seg(
     source: Path,
     out: Path,
     *,
-    arch: Literal["deeplab", "deeplab-largefov", "fpn", "dfpn"] = "deeplab",
+    arch: Literal["deeplab", "deeplab-largefov", "fpn", "dfpn", "student"] = "deeplab",
     loss: Literal["ce", "seed", "balanced-seed"] = "ce",
     backbone: str = "lite0",
     init: str = "imagenet",
@@ -68,11 +70,13 @@ def train_seg(
     A killed training goes on where it was when the same command runs again.
 
     Args:
-        source: The mask directory, or a folder of indexed PNGs (then name the photos with --data).
+        source: The mask directory, or a folder of indexed PNGs (then name the photos with --data); for --arch student
+            also a directory of `wss saliency`.
         out: The model directory to write.
         arch: deeplab = four dilated branches, rates 6/12/18/24 (ASPP, version 2); deeplab-largefov = one branch
             with rate 12 (version 1); fpn = a feature pyramid, scores at stride 4; dfpn = the same with branches of
-            dilated convolutions, rates 2/4/8.
+            dilated convolutions, rates 2/4/8; student = eight convolutions from random weights, which learn the
+            foreground of a teacher's soft masks or masks, without classes.
         loss: ce = cross-entropy, the mean over the labelled pixels of each image; for seeds: balanced-seed =
             foreground and background seeds of an image each with a mean of its own (DSRG), seed = one mean (SEC).
         backbone: lite0, vgg16, resnet50, resnet101, timm:NAME, or tiny (for tests).
@@ -97,7 +101,7 @@ def train_seg(
             a loss that is not a number any more.
 
     Source: DeepLab v1, v2 (Chen et al.); DSRG, sections 3.2, 3.3 and 4.1 (`--recipe dsrg`: with a seeding loss its
-        first training, with ce its retraining).
+        first training, with ce its retraining); Croitoru et al. 2017 (student).
     """
     from wsscli.maskdir.maskdir import open_maskdir
     from wsscli.nets.device import pick_device
@@ -106,6 +110,13 @@ def train_seg(
 
     if arch not in _segmenters():
         raise UsageError(f"--arch {arch}: train-seg builds {', '.join(_segmenters())}")
+    if arch == "student":
+        asked = {
+            "loss": None if loss == "ce" else loss, "backbone": None if backbone == "lite0" else backbone,
+            "output_stride": output_stride, "hidden": hidden, "size": size, "loss_step": loss_step,
+        }  # fmt: skip
+        strange = [*(name for name, value in asked.items() if value is not None), *changed(seeding)]
+        return train_student(source, out, init=init, strange=strange, training=training, data=data, run=run)
     check_seeding(seeding, loss)
     if foreground and loss != "ce":
         raise UsageError(f"--foreground: --loss {loss} needs the images' classes; take --loss ce")

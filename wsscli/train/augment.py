@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,13 @@ def resize(image: Image, height: int, width: int) -> Image:
 def resize_mask(mask: Image, height: int, width: int) -> Image:
     """Resize class ids to (height, width): the nearest pixel."""
     return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+
+
+def resize_map(values: NDArray[Any], side: int) -> NDArray[np.float32]:
+    """Resize (h,w) numbers to float32 (side, side) as `resize` does an image."""
+    shrinks = values.shape[0] > side and values.shape[1] > side
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(values.astype(np.float32), (side, side), interpolation=method), np.float32)
 
 
 def resized_crop(image: Image, size: int, rng: Rng, *, area: tuple[float, float]) -> Image:

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsscli.train.augment import Image, Rng, jitter, resize, resize_mask, resized_crop, sample_rng, scaled_crop
+from wsscli.train.augment import (
+    Image,
+    Rng,
+    jitter,
+    resize,
+    resize_map,
+    resize_mask,
+    resized_crop,
+    sample_rng,
+    scaled_crop,
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,45 @@ class MaskSamples:
         name = self.ids[index]
         image, mask = _varied(self.read(name), self.read_mask(name), self.augment, sample_rng(self.seed, epoch, index))
         return image, mask
+
+
+class SoftSamples:
+    """Photos and soft masks of their foreground: (uint8 (S,S,3), float32 (2,S,S)), whole and warped to the square.
+
+    The first map is the foreground's share times the known share, the second the known share.
+
+    Args:
+        ids: the images.
+        read: a photo.
+        read_map: its foreground, float32 (h,w) in [0, 1] at any resolution, NaN where nobody knows.
+        augment: how samples are varied.
+        seed: of the training.
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        read: Callable[[str], Image],
+        read_map: Callable[[str], NDArray[np.float32]],
+        augment: Augment,
+        seed: int,
+    ) -> None:
+        self.ids, self.read, self.read_map, self.augment, self.seed = ids, read, read_map, augment, seed
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __call__(self, epoch: int, index: int) -> tuple[Image, NDArray[Any]]:
+        how, rng, name = self.augment, sample_rng(self.seed, epoch, index), self.ids[index]
+        image = resize(self.read(name), how.crop, how.crop)
+        foreground = self.read_map(name)
+        known = np.isfinite(foreground)
+        both = np.stack([resize_map(m, how.crop) for m in (np.where(known, foreground, 0), known)])  # (2,S,S)
+        if how.flip and rng.random() < 0.5:
+            image, both = image[:, ::-1], both[..., ::-1]
+        if how.jitter:
+            image = jitter(np.ascontiguousarray(image), how.jitter, rng)
+        return image, both
 
 
 class SeedSamples:
