@@ -345,6 +345,29 @@ def test_class_free(scenes, message):
     )
 
 
+@pytest.mark.parametrize("arch", ["fpn", "dfpn"])
+def test_class_free_with_a_feature_pyramid(scenes, arch):
+    """From class-free masks to class-free masks, with nets of the round before."""
+    from wsscli.steps.train_seg import train_seg
+
+    first = train_seg(
+        loose(scenes), scenes.out / "net", arch=arch, backbone="tiny", init="none", foreground=True,
+        training=replace(TRAINING, iterations=2), run=Run(workers=2),
+    )  # fmt: skip
+    source = predict(first, scenes.out / "fg", data=Data(split="train"), bf16=False, device="cpu")
+    out = refine(scenes, source=source, arch=arch, foreground=True, label_count="single", rounds=2)
+    assert read_manifest(out / "model").options["arch"] == arch
+    assert read_manifest(out).classes.names == ("background", "foreground")
+    assert list(problems(scenes.out / "round")) == []
+
+
+def test_the_paper_s_numbers_reach_the_training(scenes):
+    training = Training(recipe="coarse-to-fine", iterations=1, device="cpu", bf16=False)
+    found = read_manifest(refine(scenes, training=training) / "model").options
+    shown = ("optimizer", "lr", "weight_decay", "batch_size", "crop_size", "longer", "iterations")
+    assert [found[name] for name in shown] == ["sgd", 2.5e-4, 5e-4, 12, 256, 321, 1]
+
+
 def test_plain_folders_and_true_masks_in_the_ledger(scenes):
     data = Data(scenes.root, "train")
     out = refine(scenes, source=scenes.root / "SegmentationClass", data=data)
