@@ -11,7 +11,7 @@ from wsscli.classes import FOREGROUND
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._init import Init
-from wsscli.steps._ledger import inherit
+from wsscli.steps._ledger import of_masks
 from wsscli.steps._options import changed
 from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader, watched_by
@@ -164,7 +164,7 @@ def train_seg(
         split=dataset.split,
         inputs=[masks.as_input("masks"), *start.inputs(), *watched_by(seeding.watch_supervision)],
         supervision=[
-            *_ledger(masks, dataset, len(ids)), *start.supervision(), *(["image-labels"] if loss != "ce" else []),
+            *of_masks(masks, dataset.root, len(ids)), *start.supervision(), *(["image-labels"] if loss != "ce" else []),
         ],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
@@ -255,13 +255,6 @@ def _require_labelled(masks: MaskDir, ids: list[str]) -> None:
         raise WssError(
             f"{masks.path}: no labelled pixel in any of its {len(ids)} masks (all 255); nothing to learn from"
         )
-
-
-def _ledger(masks: MaskDir, dataset: Dataset, images: int) -> list[str]:
-    """What supervision the masks stand for; a plain folder within the data set holds its true masks."""
-    if masks.manifest is None and masks.path.resolve().is_relative_to(dataset.root.resolve()):
-        return [f"masks:{images}"]
-    return inherit(masks.manifest)
 
 
 def _build(
