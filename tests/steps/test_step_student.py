@@ -50,7 +50,8 @@ def test_the_net_and_its_manifest(scenes, teacher):
 
 
 def test_it_learns_what_its_teacher_says(scenes, teacher):
-    out = train(scenes, teacher, training=Training(epochs=30, batch_size=2, crop_size=33, device="cpu", bf16=False))
+    how = Training(epochs=30, batch_size=2, crop_size=33, scale_range="none", jitter=0.0, device="cpu", bf16=False)
+    out = train(scenes, teacher, training=how)
     losses = [row["loss"] for row in read_log(out) if row["event"] == "epoch"]
     assert losses[-1] < 0.5 * losses[0]
     found = open_maskdir(
@@ -148,7 +149,7 @@ def test_from_one_student_to_the_next(scenes, teacher):
         ({"loss_step": 2}, "--loss-step"),
         ({"seeding": Seeding(grow=True)}, "--grow"),
         ({"training": Training(freeze=1)}, "--freeze"),
-        ({"training": Training(scale_range="0.5,1")}, "--scale-range"),
+        ({"training": Training(head_lr=2.0)}, "--head-lr"),
         ({"training": Training(dropout=0.1)}, "--dropout"),
     ],
 )

@@ -223,3 +223,17 @@ def test_soft_samples_of_any_resolution():
     photos, maps = zip(*(samples(epoch, 0) for epoch in range(4)), strict=True)
     assert len({photo.tobytes() for photo in photos}) == 4 and len({both.tobytes() for both in maps}) == 1
     assert (np.diff(maps[0][0], axis=1) >= 0).all() and maps[0][0, 0, 0] == 0 and maps[0][0, 0, -1] == 1
+
+
+def test_soft_samples_of_a_box():
+    """The same box of photo and map, whatever their resolutions."""
+    image = np.repeat(np.arange(0, 240, 6, dtype=np.uint8)[None, :, None], 40, 0).repeat(3, 2)
+    soft = (np.arange(0, 240, 12, dtype=np.float32) / 255)[None].repeat(20, 0)
+    how = Augment(crop=9, scale=(0.3, 0.6), flip=False)
+    samples = SoftSamples(["a"], lambda _: image, lambda _: soft, how, seed=0)
+    lefts = set()
+    for epoch in range(8):
+        photo, both = samples(epoch, 0)
+        np.testing.assert_allclose(both[0, 4], photo[4, :, 0] / 255, atol=0.03)
+        lefts.add(int(photo[0, 0, 0]))
+    assert len(lefts) > 3

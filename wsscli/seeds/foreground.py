@@ -21,6 +21,8 @@ class Labelled(NamedTuple):
     """(H,W): the label where there is foreground, else 0."""
     reason: str | None
     """Why the labels say nothing, None when they do."""
+    threshold: float | None
+    """Above which there is foreground; None in a flat map."""
 
 
 def foreground_labels(soft: NDArray[np.float32], label: int, threshold: float | None = None) -> Labelled:
@@ -45,11 +47,32 @@ def foreground_labels(soft: NDArray[np.float32], label: int, threshold: float | 
         raise WssError("foreground labels: the soft mask holds NaN or a value outside 0 to 1; make the scores again")
     labels = np.full(soft.shape, BACKGROUND, np.uint8)
     if threshold is None:
-        threshold = otsu_threshold(soft) if np.ptp(soft) >= FLAT else None
+        threshold = own_threshold(soft)
         if threshold is None:
-            return Labelled(labels, "flat map, no foreground")
+            return Labelled(labels, "flat map, no foreground", None)
     found = soft > threshold
     labels[found] = label
     if not found.any():
-        return Labelled(labels, "no foreground")
-    return Labelled(labels, "the foreground is the whole image" if found.all() else None)
+        return Labelled(labels, "no foreground", threshold)
+    return Labelled(labels, "the foreground is the whole image" if found.all() else None, threshold)
+
+
+def centred(soft: NDArray[np.float32], threshold: float | None) -> NDArray[np.float32]:
+    """A map with its threshold moved to one half: [0, t] stretched to [0, 1/2], [t, 1] to [1/2, 1].
+
+    So a map in which little exceeds one half, though it tells foreground from background, becomes a probability.
+
+    Args:
+        soft: float32 in [0, 1], NaN stays.
+        threshold: in [0, 1); None leaves the map alone.
+    """
+    if threshold is None:
+        return soft
+    above = 0.5 + 0.5 * (soft - threshold) / (1 - threshold)
+    below = 0.5 * soft / threshold if threshold > 0 else soft
+    return np.where(soft > threshold, above, below).clip(0, 1).astype(np.float32)
+
+
+def own_threshold(soft: NDArray[np.float32]) -> float | None:
+    """Otsu's threshold of a map; None for a flat one."""
+    return otsu_threshold(soft) if np.ptp(soft) >= FLAT else None

@@ -17,6 +17,9 @@ from wsscli.steps._sources import shared_ids
 from wsscli.steps._student import foreground_reader, soft_row
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from wsscli.data.dataset import Dataset
     from wsscli.maskdir.manifest import Input
     from wsscli.maskdir.scores import Scores
@@ -146,7 +149,7 @@ def foreground(source: Source, labels: Labels, options: Foreground, threshold: f
 
     def work(name: str) -> Output:
         from wsscli.maskdir.writer import Output
-        from wsscli.seeds.foreground import foreground_labels
+        from wsscli.seeds.foreground import centred, foreground_labels
 
         classes = labels[name]
         if single and len(classes) != 1:
@@ -156,7 +159,9 @@ def foreground(source: Source, labels: Labels, options: Foreground, threshold: f
         label = classes[0] if len(classes) == 1 else IGNORE if classes else 0
         made = foreground_labels(found.full()[0], label, threshold)
         reason = made.reason if classes else "no class, so no foreground"
-        return Output(made.labels, _shared(found, classes) if source.soft else None, fell_back=reason)
+        # so that what is likelier than not in the scores is what the mask has
+        soft = centred(found.scores[0], made.threshold)
+        return Output(made.labels, _shared(soft, found.size, classes) if source.soft else None, fell_back=reason)
 
     rule = "otsu" if threshold is None else threshold
     return Made(
@@ -170,13 +175,12 @@ def foreground(source: Source, labels: Labels, options: Foreground, threshold: f
     )
 
 
-def _shared(found: Scores, classes: tuple[int, ...]) -> Scores:
-    """Probabilities of background and the image's classes, which share the foreground's evenly."""
+def _shared(soft: npt.NDArray[np.float32], size: tuple[int, int], classes: tuple[int, ...]) -> Scores:
+    """Probabilities of background and the image's classes, which share the foreground's (h,w) evenly."""
     import numpy as np
 
     from wsscli.maskdir.scores import Scores
 
-    soft = found.scores[:1]  # (1,h,w)
-    each = [soft / np.float32(max(1, len(classes)))] * len(classes)
     background = 1 - soft if classes else np.ones_like(soft)
-    return Scores(np.concatenate([background, *each]), np.array([0, *classes], np.int64), found.size)
+    each = [soft / np.float32(len(classes)) for _ in classes]
+    return Scores(np.stack([background, *each]), np.array([0, *classes], np.int64), size)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Map = NDArray[np.float32]
 
 log = logging.getLogger("wsscli")
-_NOT_TAKEN = ("head_lr", "dropout", "freeze", "freeze_norm", "scale_range")  # of a training's options
+_NOT_TAKEN = ("head_lr", "dropout", "freeze", "freeze_norm")  # of a training's options
 
 
 def train_student(
@@ -65,7 +65,7 @@ def train_student(
     if len(there) < len(dataset.ids):
         log.info("%s: %d of %d images of split %s are in it", source, len(there), len(dataset.ids), dataset.split)
     ids = run.select(there)
-    read = foreground_reader(opened, dataset)
+    read = _centred(opened, foreground_reader(opened, dataset))
     _require_some(opened, read, ids)
     device = pick_device(training.device)
     values = resolve(
@@ -139,6 +139,20 @@ def soft_row(opened: MaskDir) -> int | None:
     if manifest.score_type == "saliency":
         return 0
     return 1 if manifest.score_type == "probability" and manifest.classes == FOREGROUND else None
+
+
+def _centred(opened: MaskDir, read: Callable[[str], Map]) -> Callable[[str], Map]:
+    """Saliency with its Otsu threshold at one half, so that the student can be cut there; others as they are."""
+    from wsscli.seeds.foreground import centred, own_threshold
+
+    if opened.manifest is None or opened.manifest.score_type != "saliency":
+        return read
+
+    def found(name: str) -> Map:
+        soft = read(name)
+        return centred(soft, own_threshold(soft))
+
+    return found
 
 
 def _require_some(opened: MaskDir, read: Callable[[str], Map], ids: list[str]) -> None:

@@ -38,8 +38,8 @@ class Training:
         freeze: Keep the first N stages of the backbone (the stem counts) as they are.
         freeze_norm: Batch normalisation keeps its stored statistics everywhere.
         crop_size: Side of the square that goes into the net, in pixels; best is a multiple of 32, plus 1.
-        scale_range: Random scale, least and largest: for train-cls the share of the image's area that is cut
-            out, for train-seg the scale of the image (1 = its longer side as --size). `none` warps the whole
+        scale_range: Random scale, least and largest: for train-cls (and a student) the share of the image's area that
+            is cut out, for train-seg the scale of the image (1 = its longer side as --size). `none` warps the whole
             image to the crop.
         flip: Mirror every other image.
         jitter: Random change of brightness, contrast and saturation by up to this share.
@@ -154,7 +154,7 @@ def _scale(text: str, task: Task) -> tuple[float, float] | None:
         low, high = (float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(f"--scale-range {text}: give two numbers, least,largest, or none") from error
-    top = 1.0 if task in ("classification", "self-guided") else 8.0
+    top = 1.0 if task in ("classification", "self-guided", "student") else 8.0
     if not 0 < low <= high <= top:
         raise UsageError(f"--scale-range {text}: give 0 < least <= largest <= {top:g}")
     return low, high

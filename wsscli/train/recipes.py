@@ -36,8 +36,8 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     # mistakes, at 10 its maps are dim.
     ("modern", "student"): {
         "epochs": 20, "batch_size": 16, "lr": 4e-3, "weight_decay": 0.01, "optimizer": "adamw", "schedule": "one-cycle",
-        "head_lr": 1.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 129, "longer": 0, "scale": None, "flip": True,
-        "jitter": 0.2, "dropout": 0.0, "freeze": 0,
+        "head_lr": 1.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 129, "longer": 0, "scale": (0.4, 1.0),
+        "flip": True, "jitter": 0.4, "dropout": 0.0, "freeze": 0,
     },
     # Ke and Hsu 2018, section 4.1: the two steps of algorithm 1. Head and bias rates are DeepLab's.
     ("self-guided", "self-guided"): {

@@ -13,6 +13,7 @@ from wsscli.train.augment import (
     Image,
     Rng,
     jitter,
+    random_box,
     resize,
     resize_map,
     resize_mask,
@@ -29,8 +30,8 @@ class Augment:
     Attributes:
         crop: side of the square that goes into the net.
         longer: pixels of the image's longer side at scale 1 (masks only).
-        scale: with labels: share of the image's area that is cut out; with masks: scale of the image. None warps
-            the whole image to the square.
+        scale: with labels and soft masks: share of the image's area that is cut out; with masks: scale of the
+            image. None warps the whole image to the square.
         flip: mirror every other image.
         jitter: strength of the colour changes, 0 = none.
         fill: RGB behind the border of the image.
@@ -100,7 +101,7 @@ class MaskSamples:
 
 
 class SoftSamples:
-    """Photos and soft masks of their foreground: (uint8 (S,S,3), float32 (2,S,S)), whole and warped to the square.
+    """Photos and soft masks of their foreground: (uint8 (S,S,3), float32 (2,S,S)), a box of each warped to the square.
 
     The first map is the foreground's share times the known share, the second the known share.
 
@@ -127,10 +128,15 @@ class SoftSamples:
 
     def __call__(self, epoch: int, index: int) -> tuple[Image, NDArray[Any]]:
         how, rng, name = self.augment, sample_rng(self.seed, epoch, index), self.ids[index]
-        image = resize(self.read(name), how.crop, how.crop)
-        foreground = self.read_map(name)
+        image, foreground = self.read(name), self.read_map(name)
+        height, width = image.shape[:2]
         known = np.isfinite(foreground)
-        both = np.stack([resize_map(m, how.crop) for m in (np.where(known, foreground, 0), known)])  # (2,S,S)
+        maps = [np.where(known, foreground, 0), known]
+        if how.scale is not None:
+            box = random_box(height, width, rng, area=how.scale)
+            image, maps = image[box], [resize_map(m, height, width)[box] for m in maps]
+        image = resize(image, how.crop, how.crop)
+        both = np.stack([resize_map(m, how.crop, how.crop) for m in maps])  # (2,S,S)
         if how.flip and rng.random() < 0.5:
             image, both = image[:, ::-1], both[..., ::-1]
         if how.jitter:
