@@ -38,8 +38,12 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """Every file of a result by its name, but the log."""
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and p.name != "log.jsonl"}
+    """Every file of a result by its name, but the log; where a directory names itself, it is called OUT."""
+    found = {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and p.name != "log.jsonl"}
+    return {
+        name: data.replace(str(root).encode() + b"/", b"OUT/") if name.endswith("wss.json") else data
+        for name, data in found.items()
+    }
 
 
 def launch(words: list[str], out: Path) -> subprocess.Popen[str]:
