@@ -20,7 +20,7 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'train-cls')
-            words='-o --out --arch --backbone --init --output-stride --val-split --affinity-weight --affinity-target --affinity-size --hidden --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --backbone --init --output-stride --val-split --affinity-weight --affinity-target --affinity-size --hidden --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --arch) words='cam self-guided'; value=1 ;;
@@ -53,13 +53,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'make-seeds')
-            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --foreground --label-count --bf16 --device --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --foreground --label-count --bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --model) words=''; value=1 ;;
@@ -87,13 +88,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'saliency')
-            words='-o --out --method --video --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --method --video --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --method) words='rbd'; value=1 ;;
@@ -102,6 +104,7 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
@@ -118,7 +121,7 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'crf')
-            words='-o --out --read --preset --iterations --gauss-sxy --gauss-compat --bilateral-sxy --bilateral-srgb --bilateral-compat --background --label-confidence --all-labels --scores --engine --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --read --preset --iterations --gauss-sxy --gauss-compat --bilateral-sxy --bilateral-srgb --bilateral-compat --background --label-confidence --all-labels --scores --engine --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --read) words='scores masks'; value=1 ;;
@@ -137,13 +140,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'grabcut')
-            words='-o --out --iterations --init --scale --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --iterations --init --scale --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
@@ -154,13 +158,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'guided-filter')
-            words='-o --out --read --window --eps --iterations --scores --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --read --window --eps --iterations --scores --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --read) words='scores masks'; value=1 ;;
@@ -172,13 +177,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'grow')
-            words='-o --out --scores --theta-fg --theta-bg --original-quirks --background --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --scores --theta-fg --theta-bg --original-quirks --background --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --scores) words=''; value=1 ;;
@@ -190,13 +196,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'train-seg')
-            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --arch) words='deeplab deeplab-largefov fpn dfpn student'; value=1 ;;
@@ -237,13 +244,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'predict')
-            words='-o --out --images --masks --no-masks --scores --scales --flip --crf --labels-only --size --output-stride --bf16 --no-bf16 --device --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --images --masks --no-masks --scores --scales --flip --crf --labels-only --size --output-stride --bf16 --no-bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --images) words=''; value=1 ;;
@@ -256,13 +264,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'refine-round')
-            words='-o --out --rounds --arch --backbone --init --first-init --output-stride --hidden --size --loss-step --foreground --label-count --min-foreground --max-foreground --watch --predict-scales --predict-flip --grabcut --no-grabcut --grabcut-iterations --grabcut-init --grabcut-scale --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --rounds --arch --backbone --init --first-init --output-stride --hidden --size --loss-step --foreground --label-count --min-foreground --max-foreground --watch --predict-scales --predict-flip --grabcut --no-grabcut --grabcut-iterations --grabcut-init --grabcut-scale --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --rounds) words=''; value=1 ;;
@@ -303,13 +312,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'eval')
-            words='--truth --classes --unlabelled --missing --background --sweep --boundary --bootstrap --draws --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --fail-under --help'
+            words='--truth --classes --unlabelled --missing --background --sweep --boundary --foreground --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --fail-under --help'
             case "$before" in
                 --truth) words=''; value=1 ;;
                 --classes) words=''; value=1 ;;
@@ -323,6 +333,7 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
@@ -332,7 +343,7 @@ _wss() {
                 --fail-under) words=''; value=1 ;;
             esac ;;
         'show')
-            words='-o --out --compare --truth --scores --images --size --maps --alpha --boundaries --no-boundaries --title --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --compare --truth --scores --images --size --maps --alpha --boundaries --no-boundaries --title --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --compare) words=''; value=1 ;;
@@ -346,13 +357,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'verify')
-            words='--photos --no-photos --most --workers --data --split --format --labels --class-names --help'
+            words='--photos --no-photos --most --workers --data --split --format --labels --class-names --class-folders --help'
             case "$before" in
                 --most) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
@@ -361,9 +373,10 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
             esac ;;
         'import masks')
-            words='-o --out --rgb --supervision --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --rgb --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --rgb) words=''; value=1 ;;
@@ -373,13 +386,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'import cam-npy')
-            words='-o --out --schema --map --supervision --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --schema --map --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --schema) words='psa irn puzzlecam clip-es toco'; value=1 ;;
@@ -390,13 +404,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'import sec-cues')
-            words='-o --out --ids --grid --supervision --data --split --format --labels --class-names --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --ids --grid --supervision --data --split --format --labels --class-names --class-folders --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
@@ -407,6 +422,7 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;

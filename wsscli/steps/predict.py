@@ -116,8 +116,9 @@ def predict(
 def _dataset(images: Path | None, data: Data, manifest: Manifest) -> Dataset:
     if images is None:
         return dataset_for(data, manifest, other_split=True)
-    if data.labels is not None:
-        raise UsageError("--images are photos without labels; leave --labels out, or name the data set with --data")
+    for name, given in (("--labels", data.labels), ("--class-folders", data.class_folders)):
+        if given is not None:
+            raise UsageError(f"--images are photos without labels; leave {name} out, or name the data set with --data")
     return dataset_for(replace(data, data=images, format="images", split=None, class_names=None))
 
 
