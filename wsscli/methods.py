@@ -135,6 +135,16 @@ METHODS: dict[str, Method] = {
         "DeepLab with one large field of view (v1).",
         "Chen et al., Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs, ICLR 2015",
     ),
+    "fpn": Method(
+        "train-seg", "--arch fpn", "wsscli.nets.fpn:FPN",
+        "Feature pyramid: the backbone's stages top-down, scores at stride 4.",
+        "Lin et al., Feature Pyramid Networks for Object Detection, CVPR 2017",
+    ),
+    "dfpn": Method(
+        "train-seg", "--arch dfpn", "wsscli.nets.fpn:FPN",
+        "Feature pyramid with three branches of dilated convolutions.",
+        "Jing et al., Coarse-to-Fine Semantic Segmentation from Image-Level Labels, section III-F",
+    ),
 }  # fmt: skip
 
 
