@@ -29,7 +29,7 @@ class FPN(nn.Module):
     concatenated. The paper says "three branches" of "three dilated convolution layers with different dilated
     rates", then "aggregated and concatenated"; that a branch belongs to a level, the three rates follow one another,
     and aggregated means added to the level, is this net's reading. In a row they see 29 steps of their level, side by
-    side it would be 17; on P2 they would cost as much as all the others together five times over.
+    side it would be 17. On P2 a branch would cost three times as much as the other three together.
 
     Channel c of the output is class id c, background first. Images are normalised by `backbone.normalise`.
 
