@@ -27,6 +27,8 @@ STEPS = {
     "guided-filter": "guided-filter {make-seeds}",
     "train-seg": "train-seg {crf} --backbone tiny --init none --epochs 6",
     "predict": "predict {train-seg} --split train --scores",
+    "refine-round": "refine-round {crf} --rounds 2 --backbone tiny --first-init none --epochs 2 --label-count all "
+    "--min-foreground 0 --max-foreground 1",
     "grow": "grow {make-seeds} --scores {predict}",
     "import masks": "import masks {voc}/SegmentationClass --data {voc} --split train",
     "export cam-npy": "export cam-npy {make-seeds} --schema irn",
@@ -36,8 +38,12 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """Every file of a result by its name, but the log."""
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and p.name != "log.jsonl"}
+    """Every file of a result by its name, but the log; where a directory names itself, it is called OUT."""
+    found = {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and p.name != "log.jsonl"}
+    return {
+        name: data.replace(str(root).encode() + b"/", b"OUT/") if name.endswith("wss.json") else data
+        for name, data in found.items()
+    }
 
 
 def launch(words: list[str], out: Path) -> subprocess.Popen[str]:

@@ -20,7 +20,7 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'train-cls')
-            words='-o --out --arch --backbone --init --output-stride --val-split --affinity-weight --affinity-target --affinity-size --hidden --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --backbone --init --output-stride --val-split --affinity-weight --affinity-target --affinity-size --hidden --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --arch) words='cam self-guided'; value=1 ;;
@@ -32,7 +32,7 @@ _wss() {
                 --affinity-target) words='w row-norm paper'; value=1 ;;
                 --affinity-size) words=''; value=1 ;;
                 --hidden) words=''; value=1 ;;
-                --recipe) words='modern dsrg self-guided'; value=1 ;;
+                --recipe) words='modern dsrg self-guided coarse-to-fine'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
@@ -53,18 +53,19 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'make-seeds')
-            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --bf16 --device --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --foreground --label-count --bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --model) words=''; value=1 ;;
                 --cams) words=''; value=1 ;;
-                --method) words='cam self-guided'; value=1 ;;
+                --method) words='cam self-guided foreground'; value=1 ;;
                 --cam) words='cam grad-cam grad-cam++ layer-cam'; value=1 ;;
                 --class-map) words=''; value=1 ;;
                 --scales) words=''; value=1 ;;
@@ -79,19 +80,22 @@ _wss() {
                 --iterations) words=''; value=1 ;;
                 --window) words=''; value=1 ;;
                 --eps) words=''; value=1 ;;
+                --foreground) words=''; value=1 ;;
+                --label-count) words='single all'; value=1 ;;
                 --device) words=''; value=1 ;;
                 --data) words=''; value=1 ;;
                 --split) words=''; value=1 ;;
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'saliency')
-            words='-o --out --method --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --method --video --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --method) words='rbd'; value=1 ;;
@@ -100,6 +104,7 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
@@ -116,7 +121,7 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'crf')
-            words='-o --out --read --preset --iterations --gauss-sxy --gauss-compat --bilateral-sxy --bilateral-srgb --bilateral-compat --background --label-confidence --all-labels --scores --engine --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --read --preset --iterations --gauss-sxy --gauss-compat --bilateral-sxy --bilateral-srgb --bilateral-compat --background --label-confidence --all-labels --scores --engine --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --read) words='scores masks'; value=1 ;;
@@ -135,13 +140,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'grabcut')
-            words='-o --out --iterations --init --scale --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --iterations --init --scale --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
@@ -152,13 +158,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'guided-filter')
-            words='-o --out --read --window --eps --iterations --scores --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --read --window --eps --iterations --scores --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --read) words='scores masks'; value=1 ;;
@@ -170,13 +177,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'grow')
-            words='-o --out --scores --theta-fg --theta-bg --original-quirks --background --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --scores --theta-fg --theta-bg --original-quirks --background --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --scores) words=''; value=1 ;;
@@ -188,16 +196,17 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'train-seg')
-            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
-                --arch) words='deeplab deeplab-largefov'; value=1 ;;
+                --arch) words='deeplab deeplab-largefov fpn dfpn student'; value=1 ;;
                 --loss) words='ce seed balanced-seed'; value=1 ;;
                 --backbone) words=''; value=1 ;;
                 --init) words=''; value=1 ;;
@@ -214,7 +223,7 @@ _wss() {
                 --crf-grad) words='none dsrg'; value=1 ;;
                 --watch-supervision) words=''; value=1 ;;
                 --snapshot-supervision) words=''; value=1 ;;
-                --recipe) words='modern dsrg self-guided'; value=1 ;;
+                --recipe) words='modern dsrg self-guided coarse-to-fine'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
@@ -235,13 +244,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'predict')
-            words='-o --out --images --masks --no-masks --scores --scales --flip --crf --labels-only --size --output-stride --bf16 --no-bf16 --device --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --images --masks --no-masks --scores --scales --flip --crf --labels-only --size --output-stride --bf16 --no-bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --images) words=''; value=1 ;;
@@ -254,13 +264,62 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'refine-round')
+            words='-o --out --rounds --arch --backbone --init --first-init --output-stride --hidden --size --loss-step --foreground --label-count --min-foreground --max-foreground --watch --predict-scales --predict-flip --grabcut --no-grabcut --grabcut-iterations --grabcut-init --grabcut-scale --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --rounds) words=''; value=1 ;;
+                --arch) words='deeplab deeplab-largefov fpn dfpn'; value=1 ;;
+                --backbone) words=''; value=1 ;;
+                --init) words=''; value=1 ;;
+                --first-init) words=''; value=1 ;;
+                --output-stride) words=''; value=1 ;;
+                --hidden) words=''; value=1 ;;
+                --size) words=''; value=1 ;;
+                --loss-step) words=''; value=1 ;;
+                --label-count) words='single all'; value=1 ;;
+                --min-foreground) words=''; value=1 ;;
+                --max-foreground) words=''; value=1 ;;
+                --watch) words=''; value=1 ;;
+                --predict-scales) words=''; value=1 ;;
+                --grabcut-iterations) words=''; value=1 ;;
+                --grabcut-init) words='box mask'; value=1 ;;
+                --grabcut-scale) words=''; value=1 ;;
+                --recipe) words='modern dsrg self-guided coarse-to-fine'; value=1 ;;
+                --epochs) words=''; value=1 ;;
+                --iterations) words=''; value=1 ;;
+                --batch-size) words=''; value=1 ;;
+                --lr) words=''; value=1 ;;
+                --head-lr) words=''; value=1 ;;
+                --weight-decay) words=''; value=1 ;;
+                --schedule) words='one-cycle poly step constant'; value=1 ;;
+                --dropout) words=''; value=1 ;;
+                --freeze) words=''; value=1 ;;
+                --crop-size) words=''; value=1 ;;
+                --scale-range) words=''; value=1 ;;
+                --jitter) words=''; value=1 ;;
+                --device) words=''; value=1 ;;
+                --checkpoint-seconds) words=''; value=1 ;;
+                --log-every) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'eval')
-            words='--truth --classes --unlabelled --missing --background --sweep --boundary --bootstrap --draws --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --fail-under --help'
+            words='--truth --classes --unlabelled --missing --background --sweep --boundary --foreground --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --fail-under --help'
             case "$before" in
                 --truth) words=''; value=1 ;;
                 --classes) words=''; value=1 ;;
@@ -274,6 +333,7 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
@@ -283,7 +343,7 @@ _wss() {
                 --fail-under) words=''; value=1 ;;
             esac ;;
         'show')
-            words='-o --out --compare --truth --scores --images --size --maps --alpha --boundaries --no-boundaries --title --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --compare --truth --scores --images --size --maps --alpha --boundaries --no-boundaries --title --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --compare) words=''; value=1 ;;
@@ -297,13 +357,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'verify')
-            words='--photos --no-photos --most --workers --data --split --format --labels --class-names --help'
+            words='--photos --no-photos --most --workers --data --split --format --labels --class-names --class-folders --help'
             case "$before" in
                 --most) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
@@ -312,9 +373,10 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
             esac ;;
         'import masks')
-            words='-o --out --rgb --supervision --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --rgb --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --rgb) words=''; value=1 ;;
@@ -324,13 +386,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'import cam-npy')
-            words='-o --out --schema --map --supervision --data --split --format --labels --class-names --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --schema --map --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --schema) words='psa irn puzzlecam clip-es toco'; value=1 ;;
@@ -341,13 +404,14 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
         'import sec-cues')
-            words='-o --out --ids --grid --supervision --data --split --format --labels --class-names --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --ids --grid --supervision --data --split --format --labels --class-names --class-folders --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
@@ -358,6 +422,7 @@ _wss() {
                 --format) words='voc coco csv folders images'; value=1 ;;
                 --labels) words=''; value=1 ;;
                 --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
@@ -391,9 +456,9 @@ _wss() {
             esac ;;
         'import '*) words='masks cam-npy sec-cues' ;;
         'export '*) words='voc-server cam-npy' ;;
-        *) words='demo train-cls make-seeds saliency argmax crf grabcut guided-filter grow train-seg predict eval show verify import export methods doctor --help --version' ;;
+        *) words='demo train-cls make-seeds saliency argmax crf grabcut guided-filter grow train-seg predict refine-round eval show verify import export methods doctor --help --version' ;;
     esac
-    if ((COMP_CWORD == 1)); then words='demo train-cls make-seeds saliency argmax crf grabcut guided-filter grow train-seg predict eval show verify import export methods doctor --help --version'; value=; fi
+    if ((COMP_CWORD == 1)); then words='demo train-cls make-seeds saliency argmax crf grabcut guided-filter grow train-seg predict refine-round eval show verify import export methods doctor --help --version'; value=; fi
     if [[ -n $words && ( -n $value || $current == -* || "$COMP_CWORD" -eq 1 || $command == *' ' ) ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
     else

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from wsscli.data.dataset import open_dataset
 from wsscli.data.generated import write_generated
 from wsscli.maskdir.maskdir import open_maskdir
+from wsscli.maskdir.png import write_mask
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -75,6 +77,71 @@ def test_self_guided(voc, tmp_path):
         assert open_maskdir(out / name).ids
     for name in ("labels2", "val2"):  # no saliency, no other model
         assert json.loads((out / name / "wss.json").read_text())["supervision"] == ["image-labels"]
+
+
+def test_coarse_to_fine(voc, tmp_path):
+    script = f"{EXAMPLES / 'coarse_to_fine.sh'} {voc} runs/fine"
+    quick = {
+        "NETWORK": "tiny", "ROUNDS": "2", "STUDENT": "--epochs 2", "WATCH": "truth", "WSS_SPLIT": "val",
+        "REFINE": "--first-init none --epochs 2 --min-foreground 0 --max-foreground 1 --grabcut-scale 0.5",
+    }  # fmt: skip
+    done = bash(script, tmp_path, **quick)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "runs" / "fine"
+    for name in ("coarse", "enhanced", "rounds/round-1", "rounds/round-2", "rounds/round-2/refined", "val"):
+        assert open_maskdir(out / name).ids
+    assert (out / "rounds" / "rounds.svg").exists() and (out / "rounds" / "rounds.csv").exists()
+    for name in ("rounds", "rounds/round-2", "val"):  # the figures of --watch are no supervision
+        assert json.loads((out / name / "wss.json").read_text())["supervision"] == ["image-labels", "unlabelled-images"]
+    again = bash(script, tmp_path, **quick)
+    assert again.returncode == 0 and again.stderr.count("nothing to do") == 6
+
+
+def test_coarse_to_fine_with_the_paper_s_flags(voc, tmp_path):
+    """The commands that resnet101 gets, written down and not run; one round, masks from elsewhere."""
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (bin_ / "wss").write_text('#!/bin/sh\necho "wss $*" >> "$LINES"\n[ "$1" != refine-round ] || echo OUT/rounds\n')
+    (bin_ / "wss").chmod(0o755)
+    record = tmp_path / "lines.txt"
+    script = f"PATH={bin_}:$PATH {EXAMPLES / 'coarse_to_fine.sh'} {voc} runs/fine"
+    done = bash(script, tmp_path, NETWORK="resnet101", ROUNDS="1", MASKS="other", EVAL="0", LINES=str(record))
+    assert done.returncode == 0, done.stderr
+    lines = record.read_text().splitlines()
+    assert [line.split()[1] for line in lines] == ["make-seeds", "grabcut", "refine-round", "predict"]
+    assert "--foreground other --split train" in lines[0]
+    assert "--rounds 1 --backbone resnet101 --device auto --recipe coarse-to-fine --iterations 12000" in lines[2]
+    assert "predict OUT/rounds/model --split val" in lines[3]
+
+
+def test_foreground(voc, tmp_path):
+    """On VOC's layout, and judged on MIT Object Discovery's."""
+    data = open_dataset(voc, split="val")
+    for name in data.ids[:4]:
+        folder = tmp_path / "mit" / data.classes.names[data.labels(name)[0]] / "GroundTruth"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder.parent / f"{name}.jpg").write_bytes(data.image_path(name).read_bytes())
+        truth = data.truth(name)
+        write_mask(folder / f"{name}.png", np.where((truth > 0) & (truth < 255), 255, 0).astype(np.uint8))
+    script = f"{EXAMPLES / 'foreground.sh'} {voc} runs/fg"
+    quick = {
+        "NETWORK": "tiny", "STUDENT": "--epochs 2", "WSS_SPLIT": "val",
+        "REFINE": "--first-init none --epochs 2 --min-foreground 0 --max-foreground 1 --grabcut-scale 0.5",
+    }  # fmt: skip
+    done = bash(script, tmp_path, **quick)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "runs" / "fg"
+    for name in ("fg", "fg-enhanced", "fg-rounds/round-2", "test"):
+        manifest = json.loads((out / name / "wss.json").read_text())
+        assert manifest["classes"] == ["background", "foreground"] and open_maskdir(out / name).ids
+        assert manifest["supervision"] == ["unlabelled-images"]
+    assert json.loads((out / "fg-rounds/round-1/model/wss.json").read_text())["model"]["arch"] == "dfpn"
+    assert "split val" in done.stderr and "foreground Jaccard" in done.stderr
+    for name in ("test", "test-student"):
+        shutil.rmtree(out / name)
+    done = bash(f"{script} mit", tmp_path, **quick)
+    assert done.returncode == 0 and done.stderr.count("nothing to do") == 5, done.stderr
+    assert f"truth {tmp_path / 'mit'}" in done.stderr.replace("\n", "")
 
 
 def test_dsrg_on_coco_with_the_paper_s_flags(voc, tmp_path):

@@ -72,6 +72,10 @@ class ClassTable:
         return found
 
 
+FOREGROUND = ClassTable.of(["foreground"])
+"""The table of class-free masks: 1 is some object. It may stand beside a data set of any classes."""
+
+
 def _short(names: tuple[str, ...], most: int = 25) -> str:
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"

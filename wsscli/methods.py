@@ -60,6 +60,16 @@ METHODS: dict[str, Method] = {
         "Whole labels from localization maps: Otsu's threshold, then the guided filter with the photo as guide.",
         "Ke and Hsu, Generating Self-Guided Dense Annotations for Weakly Supervised Semantic Segmentation, 2018",
     ),
+    "foreground": Method(
+        "make-seeds", "--method foreground", "wsscli.seeds.foreground:foreground_labels",
+        "The foreground that a class-free net finds takes the image's one label; all else is background.",
+        "Jing et al., Coarse-to-fine Semantic Segmentation from Image-level Labels, TIP 2020, section III",
+    ),
+    "student": Method(
+        "train-seg", "--arch student", "wsscli.nets.student:Student",
+        "Eight convolutions that learn foreground from an unsupervised teacher's soft masks.",
+        "Croitoru et al., Unsupervised Learning from Video to Detect Foreground Objects in Single Images, ICCV 2017",
+    ),
     "affinity": Method(
         "train-cls", "--arch self-guided", "wsscli.losses.affinity:affinity_loss",
         "Which pixels belong together, learnt from the photo's colours; a random walk spreads maps by it.",
@@ -69,6 +79,11 @@ METHODS: dict[str, Method] = {
         "saliency", "", "wsscli.saliency.rbd:saliency",
         "Saliency from robust background detection: unsupervised, from the image alone.",
         "Zhu et al., Saliency Optimization from Robust Background Detection, CVPR 2014",
+    ),
+    "video-pca": Method(
+        "saliency", "--video", "wsscli.saliency.video_pca:video_saliency",
+        "Saliency of what moves: a clip's principal components cannot explain it, and its colours tell the rest.",
+        "Stretcu and Leordeanu, Multiple Frames Matching for Object Discovery in Video, BMVC 2015",
     ),
     "dsrg-growing": Method(
         "grow", "", "wsscli.grow.dsrg:grow",
@@ -100,6 +115,11 @@ METHODS: dict[str, Method] = {
         "Iterated graph cut from the box of the mask's foreground.",
         "Rother et al., GrabCut, SIGGRAPH 2004; Jing et al., Coarse-to-fine, section 3",
     ),
+    "refine-round": Method(
+        "refine-round", "", "wsscli.refine.own_class:own_classes",
+        "Networks learn from masks and predict better ones; an image's own classes are kept, and cut out by GrabCut.",
+        "Jing et al., Coarse-to-fine Semantic Segmentation from Image-level Labels, sections III-D and IV-D",
+    ),
     "guided-filter": Method(
         "guided-filter", "", "wsscli.refine.guided_filter:guided_filter",
         "Maps become locally linear in the photo's colours, again and again, and so take over its edges.",
@@ -114,6 +134,16 @@ METHODS: dict[str, Method] = {
         "train-seg", "--arch deeplab-largefov", "wsscli.nets.segmenter:DeepLab",
         "DeepLab with one large field of view (v1).",
         "Chen et al., Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs, ICLR 2015",
+    ),
+    "fpn": Method(
+        "train-seg", "--arch fpn", "wsscli.nets.fpn:FPN",
+        "Feature pyramid: the backbone's stages top-down, scores at stride 4.",
+        "Lin et al., Feature Pyramid Networks for Object Detection, CVPR 2017",
+    ),
+    "dfpn": Method(
+        "train-seg", "--arch dfpn", "wsscli.nets.fpn:FPN",
+        "Feature pyramid with three branches of dilated convolutions.",
+        "Jing et al., Coarse-to-Fine Semantic Segmentation from Image-Level Labels, section III-F",
     ),
 }  # fmt: skip
 

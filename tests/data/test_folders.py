@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -118,3 +119,33 @@ def test_photos_that_are_not_there(tmp_path):
     with pytest.raises(WssError) as error:
         data.image("b")
     assert str(error.value) == f"{tmp_path}: no image with the id 'b' in this split; check the id list"
+
+
+def _truth(root, name, values):
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(values, np.uint8)).save(root / name)
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_ground_truth_beside_the_photos_of_a_class(tmp_path, split):
+    _images(tmp_path, f"{split}Car100/0001.jpg", f"{split}Car100/0002.jpg", f"{split}Horse100/0001.jpg")
+    _truth(tmp_path, f"{split}Car100/GroundTruth/0001.png", [[0, 255, 1, 0]] * 3)
+    _truth(tmp_path, f"{split}Horse100/GroundTruth/0001.png", [[255, 0, 0, 0]] * 3)
+    data = open_dataset(tmp_path)
+    assert (data.format, data.has_truth, data.classes.foreground) == ("folders", True, ("Car100", "Horse100"))
+    assert data.ids == (f"{split}Car100/0001", f"{split}Car100/0002", f"{split}Horse100/0001")
+    assert data.truth(f"{split}Car100/0001").tolist() == [[0, 1, 1, 0]] * 3
+    assert data.truth(f"{split}Horse100/0001").tolist() == [[2, 0, 0, 0]] * 3
+    with pytest.raises(WssError) as error:
+        data.truth(f"{split}Car100/0002")
+    assert str(error.value) == (
+        f"{tmp_path}: no true mask for image '{split}Car100/0002' (split {split.rstrip('/') or 'all'}); leave the "
+        "image out with --ids, or add the mask"
+    )
+
+
+def test_ground_truth_of_one_bit(tmp_path):
+    _images(tmp_path, "Car100/1.jpg")
+    (tmp_path / "Car100/GroundTruth").mkdir()
+    Image.fromarray(np.array([[True, False, False, True]] * 3)).save(tmp_path / "Car100/GroundTruth/1.png")
+    assert open_dataset(tmp_path).truth("Car100/1").tolist() == [[1, 0, 0, 1]] * 3

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from wsscli.classes import ClassTable
 from wsscli.errors import WssError
 from wsscli.maskdir.files import write_atomic
-from wsscli.maskdir.manifest import Input, Manifest, ids_digest, read_manifest
+from wsscli.maskdir.manifest import Input, Manifest, ids_digest, read_manifest, write_manifest
 from wsscli.maskdir.maskdir import open_maskdir
 from wsscli.maskdir.writer import Output, begin
 
@@ -105,6 +106,21 @@ def test_other_options_are_an_error_that_shows_the_difference(tmp_path, change, 
     fill(tmp_path)
     with pytest.raises(WssError, match=f"was made with other options: {message}.*--overwrite to replace"):
         begin(tmp_path, replace(PLAN, **change))
+
+
+def test_overwrite_leaves_directories_that_are_no_parts(tmp_path):
+    """Only refine-round keeps directories of its own in its output."""
+    for name in ("model", "refined", "round-1"):
+        (tmp_path / name).mkdir()
+    write_manifest(tmp_path, PLAN)
+    with begin(tmp_path, PLAN, overwrite=True):
+        pass
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"model", "refined", "round-1"}
+    write_manifest(tmp_path, replace(PLAN, step="refine-round"))
+    (tmp_path / "mine").mkdir()
+    with begin(tmp_path, PLAN, overwrite=True):
+        pass
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"mine"}
 
 
 def test_overwrite_replaces_only_what_is_ours(tmp_path):

@@ -55,5 +55,5 @@ def test_the_last_layer_is_named(net):
 
 
 def test_unknown_architectures_are_refused():
-    with pytest.raises(UsageError, match="unknown architecture 'unet'; train-seg builds deeplab, deeplab-largefov"):
+    with pytest.raises(UsageError, match="unknown DeepLab architecture 'unet'; known: deeplab, deeplab-largefov"):
         DeepLab.build("tiny", CLASSES, arch="unet")

@@ -93,7 +93,7 @@ def test_prefixes_name_the_new_and_the_last_parameters():
 
 
 def test_unknown_architectures():
-    with pytest.raises(UsageError, match="unknown architecture 'fpn'; train-seg builds deeplab, deeplab-largefov"):
+    with pytest.raises(UsageError, match="unknown DeepLab architecture 'fpn'; known: deeplab, deeplab-largefov"):
         segmenter("fpn")
     with pytest.raises(WssError, match="unknown architecture 'hcp' in a model's manifest; update wsscli"):
         build_model({"arch": "hcp", "classes": ["background"], "backbone": "tiny"})

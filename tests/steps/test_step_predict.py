@@ -196,6 +196,11 @@ def test_wrong_calls(model, scenes, message):
         == "--images are photos without labels; leave --labels out, or name the data set with --data"
     )
     assert not (scenes.out / "p").exists()
+    with pytest.raises(UsageError) as caught:
+        predict(model, scenes.out / "o", images=scenes.root, data=Data(class_folders=scenes.out / "map.json"))
+    assert str(caught.value) == (
+        "--images are photos without labels; leave --class-folders out, or name the data set with --data"
+    )
 
 
 def test_labels_only_needs_labels_of_the_same_classes(model, scenes, message):

@@ -1,13 +1,22 @@
-"""`wss saliency`: one map an image, from the photo alone."""
+"""`wss saliency`: one map an image, from the photo alone or from the clip that it is a frame of."""
+
+import runpy
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from wsscli.data.dataset import open_dataset
+from wsscli.errors import WssError
 from wsscli.maskdir.maskdir import open_maskdir
+from wsscli.saliency import video_pca
 from wsscli.saliency.rbd import saliency as rbd
+from wsscli.steps._clips import Clips
 from wsscli.steps._data import Data
 from wsscli.steps._run import Run
 from wsscli.steps.saliency import saliency
+
+CLIPS = runpy.run_path(str(Path(__file__).parents[1] / "saliency" / "clips.py"))
 
 
 def test_a_map_an_image_and_no_supervision(scenes):
@@ -30,3 +39,88 @@ def test_bytes_do_not_depend_on_workers(scenes):
     many = saliency(scenes.out / "many", data=data, run=Run(workers=3))
     for name in scenes.ids:
         assert (one / f"scores/{name}.npz").read_bytes() == (many / f"scores/{name}.npz").read_bytes()
+
+
+def write_clip(root, clip, frames, names=None):
+    folder = root / clip
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{names[number] if names else number}.png")
+
+
+def test_clips(tmp_path):
+    """Twelve frames named 0 to 11 beside a still clip and a clip of one frame."""
+    frames, masks = CLIPS["moving"](frames=12, size=(60, 80))
+    root = tmp_path / "videos"
+    write_clip(root, "a/moving", frames)
+    write_clip(root, "b-still", np.repeat(frames[:1], 3, axis=0))
+    write_clip(root, "c-one", frames[:1])
+    found = open_maskdir(saliency(tmp_path / "sal", video=True, data=Data(root), run=Run(workers=3)), need="scores")
+    manifest = found.manifest
+    assert manifest.options == {"method": "video-pca"} and manifest.score_type == "saliency"
+    assert (manifest.data.format, manifest.supervision, len(found.ids)) == ("images", (), 16)
+    assert {item["id"]: item["reason"] for item in manifest.fell_back} == {
+        **{f"b-still/{k}": "nothing moves in the 3 frames of its clip" for k in range(3)},
+        "c-one/0": "the only frame of its clip",
+    }
+    for k, mask in enumerate(masks):
+        scores = found.scores(f"a/moving/{k}")
+        full = scores.full()[0]
+        assert scores.classes.tolist() == [0] and full.shape == mask.shape
+        assert full[mask].mean() > 5 * full[~mask].mean()
+    assert not found.scores("b-still/1").scores.any()
+
+
+def test_a_clip_is_modelled_whole_whatever_is_asked_for(tmp_path):
+    """--limit, workers, and models that are dropped in between do not count."""
+    root, files = tmp_path / "videos", {}
+    for clip in ("a", "b", "c"):
+        write_clip(root, clip, CLIPS["moving"](ord(clip), frames=6, size=(40, 50))[0])
+    whole = saliency(tmp_path / "whole", video=True, data=Data(root), run=Run(workers=1))
+    (tmp_path / "ids.txt").write_text("c/5\na/2\nb/0\na/3\n")
+    part = saliency(tmp_path / "part", video=True, data=Data(root), run=Run(workers=4, ids=tmp_path / "ids.txt"))
+    files = sorted(path.relative_to(part) for path in part.rglob("*.npz"))
+    assert len(files) == 4
+    for file in files:
+        assert (part / file).read_bytes() == (whole / file).read_bytes()
+
+
+def test_each_clip_is_learnt_once(tmp_path, monkeypatch):
+    learnt = []
+    learn = video_pca.learn
+    monkeypatch.setattr(video_pca, "learn", lambda *given: learnt.append(1) or learn(*given))
+    for clip in ("a", "b"):
+        write_clip(tmp_path / "videos", clip, CLIPS["moving"](frames=6, size=(40, 50))[0])
+    saliency(tmp_path / "sal", video=True, data=Data(tmp_path / "videos"), run=Run(workers=4))
+    assert len(learnt) == 2
+
+
+def test_models_beyond_the_last_few_are_dropped(tmp_path):
+    for clip in ("a", "b", "c"):
+        write_clip(tmp_path / "videos", clip, CLIPS["moving"](frames=4, size=(20, 30))[0])
+    clips = Clips(open_dataset(tmp_path / "videos", format="images"), most=2)
+    for clip in ("a", "b", "a", "c"):
+        clips.model(clip)
+    assert list(clips._models) == ["a", "c"]
+
+
+def test_frames_in_the_order_of_their_numbers(tmp_path):
+    write_clip(tmp_path, "clip", [np.zeros((4, 4, 3), np.uint8)] * 4, ["f10", "f2", "f1", "g0"])
+    clips = Clips(open_dataset(tmp_path, format="images"), most=1)
+    assert clips.frames == {"clip": ["clip/f1", "clip/f2", "clip/f10", "clip/g0"]}
+
+
+def test_frames_of_one_folder_are_one_clip(tmp_path):
+    write_clip(tmp_path, "clip", CLIPS["moving"](frames=4, size=(30, 40))[0])
+    found = open_maskdir(saliency(tmp_path / "sal", video=True, data=Data(tmp_path / "clip")))
+    assert found.ids == ["0", "1", "2", "3"] and found.manifest.fell_back == ()
+
+
+def test_frames_of_several_sizes_are_refused(tmp_path, message):
+    frames = [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)]
+    root = tmp_path / "videos"
+    write_clip(root, "clip", frames)
+    assert message(WssError, saliency, tmp_path / "sal", video=True, data=Data(root)) == (
+        f"{root}/clip/2.png: 4 x 6 (height x width), but the first frame of its clip, {root}/clip/0.png, is 4 x 4; "
+        "a clip's frames are of one size"
+    )

@@ -241,7 +241,7 @@ def test_options_of_the_labels(scenes, message, guiding, text):
 def test_options_of_the_other_method(scenes, message):
     model = scenes.out / "model"
     assert message(UsageError, labels, scenes, model, fg_threshold=0.5) == (
-        "--fg-threshold: --method self-guided does not take it, --method cam does"
+        "--fg-threshold: --method self-guided does not take it, --method cam and --method foreground do"
     )
     assert message(UsageError, labels, scenes, model, method="cam") == (
         "--iterations: --method cam does not take it, --method self-guided does"

@@ -330,7 +330,9 @@ def test_another_class_table(scenes, message):
 def test_options_of_segmentation_out_of_range(scenes, message):
     source = scenes.masks("loose")
     assert message(UsageError, seg, scenes, source, size=8) == "--size 8: give 32 or more"
-    assert message(UsageError, seg, scenes, source, loss_step=9) == ("--loss-step 9: give 1 to the output stride, 8")
+    assert message(UsageError, seg, scenes, source, loss_step=9) == (
+        "--loss-step 9: give 1 to the stride of the net's output, 8"
+    )
     assert message(UsageError, seg, scenes, source, hidden=0) == "--hidden 0: give 1 or more"
     assert message(UsageError, seg, scenes, source, training=changed(scale_range="1,9")) == (
         "--scale-range 1,9: give 0 < least <= largest <= 8"

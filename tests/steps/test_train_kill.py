@@ -20,13 +20,8 @@ KILLS = 10
 def training(step, root, source, out):
     """What is killed: one training, in a process of its own."""
     how = Training(iterations=30, batch_size=2, crop_size=33, device="cpu", log_every=3, checkpoint_seconds=0.02)
-    options = {
-        "backbone": "tiny",
-        "init": "none",
-        "training": how,
-        "data": Data(root, split="train"),
-        "run": Run(workers=2),
-    }
+    net = {"arch": "student"} if step == "student" else {"backbone": "tiny", "init": "none"}
+    options = {**net, "training": how, "data": Data(root, split="train"), "run": Run(workers=2)}
     return partial(train_cls, out, **options) if step == "train-cls" else partial(train_seg, source, out, **options)
 
 
@@ -34,7 +29,7 @@ def files(out):
     return {p.name: p.read_bytes() for p in out.iterdir() if p.name != "log.jsonl"}
 
 
-@pytest.mark.parametrize("step", ["train-cls", "train-seg"])
+@pytest.mark.parametrize("step", ["train-cls", "train-seg", "student"])
 def test_killed_and_run_again(scenes, step):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "timm", "torchvision", "wsscli.train.loop", "wsscli.nets.store"])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from wsscli.train.augment import jitter, resize, resize_mask, resized_crop, sample_rng, scaled_crop
-from wsscli.train.samples import Augment, LabelSamples, MaskSamples, SeedSamples, label_matrix
+from wsscli.train.samples import Augment, LabelSamples, MaskSamples, SeedSamples, SoftSamples, label_matrix
 
 
 def photo(height=40, width=60, seed=0):
@@ -191,3 +191,49 @@ def test_whole_is_the_image_warped_and_nothing_else():
     assert np.array_equal(seeds, resize_mask(np.ascontiguousarray(images["b"][..., 0]), 33, 33))
     assert np.array_equal(truth, resize_mask(np.ascontiguousarray(images["b"][..., 1]), 33, 33))
     assert labels.tolist() == [True, True, False, False] and inside.all()
+
+
+def test_soft_samples_are_whole_photos_and_their_foreground():
+    """What nobody knows stays out of the mean, however the map is shrunk; photo and map are mirrored together."""
+    image = np.zeros((20, 40, 3), np.uint8)
+    image[:, :20] = 200
+    soft = np.full((10, 20), 0.25, np.float32)
+    soft[:, :10] = 0.75
+    soft[:5, 10:] = np.nan
+    samples = SoftSamples(["a"], lambda _: image, lambda _: soft, Augment(crop=8, flip=True), seed=0)
+    seen = set()
+    for epoch in range(20):
+        photo, both = samples(epoch, 0)
+        assert photo.shape == (8, 8, 3) and both.shape == (2, 8, 8) and both.dtype == np.float32
+        mirrored = photo[0, 0, 0] == 0
+        seen.add(bool(mirrored))
+        share, known = both[..., ::-1] if mirrored else both
+        np.testing.assert_allclose(share[:, :4], 0.75)
+        np.testing.assert_allclose(known[:, :4], 1)
+        assert not known[:4, 4:].any() and not share[:4, 4:].any()
+        np.testing.assert_allclose(share[4:, 4:], 0.25)
+    assert seen == {True, False}
+
+
+def test_soft_samples_of_any_resolution():
+    """A map below the photo's size is enlarged, colours alone are jittered."""
+    image = np.full((20, 20, 3), 100, np.uint8)
+    soft = np.array([[0.0, 1.0]], np.float32)
+    samples = SoftSamples(["a"], lambda _: image, lambda _: soft, Augment(crop=9, flip=False, jitter=0.5), seed=0)
+    photos, maps = zip(*(samples(epoch, 0) for epoch in range(4)), strict=True)
+    assert len({photo.tobytes() for photo in photos}) == 4 and len({both.tobytes() for both in maps}) == 1
+    assert (np.diff(maps[0][0], axis=1) >= 0).all() and maps[0][0, 0, 0] == 0 and maps[0][0, 0, -1] == 1
+
+
+def test_soft_samples_of_a_box():
+    """The same box of photo and map, whatever their resolutions."""
+    image = np.repeat(np.arange(0, 240, 6, dtype=np.uint8)[None, :, None], 40, 0).repeat(3, 2)
+    soft = (np.arange(0, 240, 12, dtype=np.float32) / 255)[None].repeat(20, 0)
+    how = Augment(crop=9, scale=(0.3, 0.6), flip=False)
+    samples = SoftSamples(["a"], lambda _: image, lambda _: soft, how, seed=0)
+    lefts = set()
+    for epoch in range(8):
+        photo, both = samples(epoch, 0)
+        np.testing.assert_allclose(both[0, 4], photo[4, :, 0] / 255, atol=0.03)
+        lefts.add(int(photo[0, 0, 0]))
+    assert len(lefts) > 3

@@ -17,7 +17,7 @@ from wsscli.nets.geometry import upsample
 from wsscli.refine.crf import dense_crf
 from wsscli.refine.grid import grid_crf
 from wsscli.train import objectives
-from wsscli.train.objectives import SEED_LOSSES, Masks, Seeds, at_grid
+from wsscli.train.objectives import SEED_LOSSES, Masks, Seeds, SoftMasks, at_grid
 
 VISITING = runpy.run_path(str(Path(__file__).parents[1] / "grow" / "literal.py"))["visiting"]
 K, STRIDE = 4, 8
@@ -337,6 +337,41 @@ def test_maps_of_even_sizes_come_within_half_a_cell(monkeypatch, side, step):
     inner = points <= place[-1]
     assert torch.allclose(rows, columns.T, atol=1e-3)
     assert (columns[:, inner] - points[inner]).abs().max() <= STRIDE / 2
+
+
+def soft_batch(side=9):
+    """Logits (2,2,3,3) of a net of stride 4 and foregrounds (2,2,9,9): the first image wholly known, the second partly."""
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(2, 2, 3, 3, generator=generator)
+    share, known = torch.rand(2, side, side, generator=generator), torch.ones(2, side, side)
+    known[1, :, 4:] = 0
+    known[1, 0, 0] = 0.5  # a place that was half known before it was shrunk
+    return logits, [torch.zeros(2, 3, side, side), torch.stack([share * known, known], 1)]
+
+
+def test_soft_masks_cost_their_squared_error():
+    logits, parts = soft_batch()
+    total = 0.0
+    for image in range(2):
+        errors = weights = 0.0
+        for i in range(3):
+            for j in range(3):
+                rows, columns = (slice(max(0, 4 * k - 2), 4 * k + 3) for k in (i, j))
+                share, known = (parts[1][image, part, rows, columns].mean().item() for part in (0, 1))
+                if known:
+                    a, b = logits[image, :, i, j].exp().tolist()
+                    errors += known * (b / (a + b) - share / known) ** 2
+                    weights += known
+        total += errors / weights / 2
+    assert math.isclose(SoftMasks(4)(logits, parts).item(), total, rel_tol=1e-5)
+
+
+def test_what_nobody_knows_costs_nothing():
+    logits, parts = soft_batch()
+    logits.requires_grad_()
+    parts[1][1] = 0
+    SoftMasks(4)(logits, parts).backward()
+    assert logits.grad[0].any() and not logits.grad[1].any()
 
 
 @pytest.mark.gpu

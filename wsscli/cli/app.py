@@ -27,6 +27,7 @@ COMMANDS: Table = {
     "grow": ("wsscli.cli.grow", "Grow seeds into confident pixels of score maps (DSRG)."),
     "train-seg": ("wsscli.cli.train_seg", "Train a segmentation network on a mask directory."),
     "predict": ("wsscli.cli.predict", "Segment images with a trained network."),
+    "refine-round": ("wsscli.cli.refine_round", "Refine masks by networks that learn from them, round by round."),
     "eval": ("wsscli.cli.eval", "Score masks, seeds or score maps against true masks."),
     "show": ("wsscli.cli.show", "Overlays of masks and scores as PNGs or one HTML page."),
     "verify": ("wsscli.cli.verify", "Check a mask directory: manifest, ids, sizes, values, digests."),

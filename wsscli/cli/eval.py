@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 _LOG_WIDTH = 1000
 _COLUMNS = {
-    "miou": "mIoU", "boundary_miou": "boundary", "pixel_accuracy": "pixel acc", "mean_accuracy": "mean acc",
-    "mean_precision": "precision", "mean_recall": "recall", "coverage": "coverage",
+    "jaccard": "Jaccard", "miou": "mIoU", "boundary_miou": "boundary", "pixel_accuracy": "pixel acc",
+    "mean_accuracy": "mean acc", "mean_precision": "precision", "mean_recall": "recall", "coverage": "coverage",
     "foreground_precision": "fg prec", "foreground_recall": "fg recall", "foreground_coverage": "fg cover",
 }  # fmt: skip
 _CLASS_COLUMNS = {
-    "iou": "IoU", "boundary_iou": "boundary", "accuracy": "accuracy", "precision": "precision", "recall": "recall",
+    "jaccard": "Jaccard", "images": "images", "iou": "IoU", "boundary_iou": "boundary", "accuracy": "accuracy",
+    "precision": "precision", "recall": "recall",
 }  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def finish(
         csv: Write the numbers to this CSV file; - is stdout.
         per_class: Also the numbers of every class (table and CSV; JSON has them always).
         confusion: Write the confusion matrix to this file, numbers (.csv) or a picture (.png).
-        fail_under: Exit with 4 when a directory's mIoU is below this.
+        fail_under: Exit with 4 when a directory's mIoU (with --foreground its Jaccard) is below this.
     """
     if json and csv == Path("-"):
         raise UsageError("--json and --csv -: both would go to stdout; give --csv a file")
@@ -73,18 +74,19 @@ def write_csv(path: Path, result: Evaluation, *, per_class: bool) -> None:
 
 def check(result: Evaluation, fail_under: float) -> None:
     """Raise FailUnderError when a directory (of a sweep its best threshold) is below, or has no mIoU at all."""
+    key, what = result.measure
     if not 0 <= fail_under <= 1:
-        raise UsageError(f"--fail-under {fail_under:g}: mIoU lies between 0 and 1")
+        raise UsageError(f"--fail-under {fail_under:g}: {what} lies between 0 and 1")
     for row in result.judged:
-        miou = row.numbers["miou"]
-        if miou != miou:
+        value = row.numbers[key]
+        if value != value:
             raise FailUnderError(
                 f"{row.directory}: none of the classes occurs on split {row.split}, so nothing reaches "
                 f"--fail-under {fail_under:g}"
             )
-        if miou < fail_under:
+        if value < fail_under:
             raise FailUnderError(
-                f"{row.directory}: mIoU {miou:.4f} on split {row.split} is under --fail-under {fail_under:g}"
+                f"{row.directory}: {what} {value:.4f} on split {row.split} is under --fail-under {fail_under:g}"
             )
 
 
@@ -110,21 +112,28 @@ def notes(result: Evaluation) -> list[str]:
     left = f", {result.skipped} without a mask left out" if result.skipped else ""
     lines = [
         f"split {result.split}, {result.images} images{left}, truth {result.truth}",
-        f"unlabelled predictions: {result.unlabelled} (in IoU and accuracies; precision counts labelled pixels only)",
+        f"unlabelled predictions: {result.unlabelled}"
+        + ("" if result.foreground else " (in IoU and accuracies; precision counts labelled pixels only)"),
     ]
     for row in result.judged:
+        absent = f"; {row.missing} missing masks count as background" if row.missing else ""
+        end = f"ledger: {', '.join(row.ledger) or 'nothing'}{absent}"
+        if result.foreground:
+            empty = f"; {row.empty} images without foreground in the truth left out" if row.empty else ""
+            of = f"mean over {len(row.classes)} classes ({', '.join(row.classes)}) of their images' mean{empty}"
+            lines.append(f"{row.directory}: {of}; {end}")
+            continue
         of = (
             f"{len(row.classes)} classes"
             if len(row.classes) == len(result.classes)
             else (f"{len(row.classes)} of {len(result.classes)} classes ({', '.join(row.classes)})")
         )
         why = "asked for, where they occur" if result.restricted else "those in truth or prediction"
-        absent = f"; {row.missing} missing masks count as background" if row.missing else ""
-        lines.append(f"{row.directory}: mean over {of}, {why}; ledger: {', '.join(row.ledger) or 'nothing'}{absent}")
+        lines.append(f"{row.directory}: mean over {of}, {why}; {end}")
     for c in result.comparisons:
         verdict = "resolved" if c.resolved else "not resolved"
         lines.append(
-            f"{c.second} - {c.first}: mIoU {c.difference:+.4f}, {100 * c.level:g} % interval "
+            f"{c.second} - {c.first}: {result.measure[1]} {c.difference:+.4f}, {100 * c.level:g} % interval "
             f"[{c.low:+.4f}, {c.high:+.4f}] over images ({c.draws} draws): {verdict}"
         )
     return lines
@@ -166,11 +175,13 @@ def _class_table(result: Evaluation, directory: str, per_class: dict[str, dict[s
     for key in keys:
         table.add_column(_CLASS_COLUMNS[key], justify="right")
     for name, numbers in per_class.items():
-        table.add_row(Text(name), *(_text(numbers[key]) for key in keys))
+        table.add_row(Text(name), *(_text(numbers[key], key) for key in keys))
     return table
 
 
-def _text(value: float) -> str:
+def _text(value: float, key: str = "") -> str:
+    if key == "images":
+        return f"{value:.0f}"
     return "-" if value != value else f"{value:.4f}"
 
 

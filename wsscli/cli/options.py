@@ -21,7 +21,9 @@ import typer
 from wsscli.errors import PartialError, UsageError
 
 ENVIRONMENT = {"data": "WSS_DATA", "split": "WSS_SPLIT"}
-PANELS = {"Data": "Data set", "Run": "Every step", "Training": "Training"}
+PANELS = {
+    "Data": "Data set", "Run": "Every step", "Training": "Training", "Predicting": "Prediction", "Cutting": "GrabCut",
+}  # fmt: skip
 
 
 def command(step: Callable[..., Any], *, finish: Callable[..., None] | None = None) -> Callable[..., None]:

@@ -50,6 +50,8 @@ class Dataset:
         source: the format's way to files.
         label_list: labels from a file of their own, instead of the format's.
         has_truth: whether true masks are there (of some images at least).
+        class_names: the foreground classes, where they were named on opening instead of the data set's own.
+        class_folders: the file that says which folders make up a class, where one was given.
     """
 
     root: Path
@@ -60,6 +62,8 @@ class Dataset:
     source: Source
     label_list: LabelList | None = None
     has_truth: bool = False
+    class_names: tuple[str, ...] | None = None
+    class_folders: Path | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

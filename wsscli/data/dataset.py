@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wsscli.classes import ClassTable
@@ -34,6 +35,7 @@ def open_dataset(
     format: str | None = None,  # noqa: A002 - the option's name
     labels: Path | str | None = None,
     class_names: Sequence[str] | None = None,
+    class_folders: Path | str | None = None,
 ) -> Dataset:
     """Open one split of a data set.
 
@@ -45,9 +47,10 @@ def open_dataset(
         labels: image-level labels from this file (`cls_labels.npy`, or a CSV `image,labels`) instead of the data
             set's own.
         class_names: the foreground classes in the order of their ids, instead of the data set's own.
+        class_folders: which folders make up a class (JSON, class name -> folder names), of a folder per class.
 
     Raises:
-        UsageError: an unknown format.
+        UsageError: an unknown format, or `class_folders` of another one than folders.
         WssError: no such path, no format or several fit, no such split, or what the format's opener says.
     """
     root = Path(path)
@@ -56,8 +59,16 @@ def open_dataset(
     if format is not None and format not in FORMATS:
         raise UsageError(f"unknown data set format '{format}'; known: {', '.join(FORMATS)}")
     classes = ClassTable.of(class_names) if class_names is not None else None
+    names = tuple(class_names) if class_names is not None else None
+    label_file = Path(labels) if labels is not None else None
+    if class_folders is not None:
+        if format not in (None, "folders"):
+            raise UsageError(f"--class-folders: needs a folder per class, not --format {format}; leave one of them out")
+        where = Path(class_folders)
+        dataset = open_folders(root, split, label_file, classes, where)
+        return replace(dataset, class_names=names, class_folders=where)
     chosen = format or find_format(root)
-    return FORMATS[chosen][1](root, split, Path(labels) if labels is not None else None, classes)
+    return replace(FORMATS[chosen][1](root, split, label_file, classes), class_names=names)
 
 
 def find_format(root: Path) -> str:

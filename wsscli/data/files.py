@@ -12,7 +12,7 @@ from wsscli.data.images import SUFFIXES
 from wsscli.errors import WssError
 
 
-def list_images(root: Path, under: str = "") -> dict[str, str]:
+def list_images(root: Path, under: str = "", *, leave: str = "") -> dict[str, str]:
     """All images below a folder: {id: suffix}, sorted by id.
 
     Hidden files and folders are passed over; links are followed, a link to a folder above itself is an error.
@@ -20,12 +20,13 @@ def list_images(root: Path, under: str = "") -> dict[str, str]:
     Args:
         root: the image root, which ids are relative to.
         under: list this folder of it only; ids still begin at the root.
+        leave: folders of this name, at any depth, are passed over.
 
     Raises:
         WssError: the folder cannot be listed, an unsafe id, or two images with one id (`a.jpg`, `a.png`).
     """
     found: dict[str, str] = {}
-    for name, suffix in _walk(root, under, ()):
+    for name, suffix in _walk(root, under, (), leave):
         check_id(name, str(root))  # a name that is not UTF-8 is shown by its repr alone
         if name in found:
             raise WssError(
@@ -53,7 +54,7 @@ def has_images(folder: Path, *, deep: bool = True) -> bool:
         return any(is_image_name(entry.name) and not entry.is_dir() for entry in entries)
 
 
-def _walk(root: Path, under: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, str]]:
+def _walk(root: Path, under: str, above: tuple[tuple[int, int], ...], leave: str = "") -> Iterator[tuple[str, str]]:
     """(id, suffix) of every image, in no order."""
     folder = root / under if under else root
     prefix = f"{under}/" if under else ""
@@ -61,7 +62,7 @@ def _walk(root: Path, under: str, above: tuple[tuple[int, int], ...]) -> Iterato
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or entry.name == leave:
                     continue
                 if entry.is_dir():
                     deeper.append(entry.name)
@@ -76,7 +77,7 @@ def _walk(root: Path, under: str, above: tuple[tuple[int, int], ...]) -> Iterato
     if here in above:
         raise WssError(f"{folder}: a link leads back to a folder above it; take the link out")
     for name in sorted(deeper):
-        yield from _walk(root, prefix + name, (*above, here))
+        yield from _walk(root, prefix + name, (*above, here), leave)
 
 
 def missing_files(root: Path, relatives: Iterable[str]) -> list[str]:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from wsscli.classes import ClassTable
 from wsscli.data.base import Dataset, LabelList, Labels
+from wsscli.data.classfolders import read_class_folders
 from wsscli.data.classlist import read_class_list
 from wsscli.data.files import folders_in, has_images, is_image_name, list_images
-from wsscli.data.ids import check_id, split_suffix
+from wsscli.data.ids import check_id, first_few, split_suffix
 from wsscli.data.labels import open_labels
 from wsscli.data.splits import choose_split
 from wsscli.errors import WssError
@@ -28,9 +29,16 @@ PAIRED_NAMES = frozenset((
 # fmt: on
 
 
+TRUTH = "GroundTruth"  # beside the photos of a class, in MIT Object Discovery's layout
+
+
 @dataclass(frozen=True)
 class FolderSource:
-    """Images below a root; `classes` maps folder names at `depth` of the id to class ids, None: no labels."""
+    """Images below a root; `classes` maps folder names at `depth` of the id to class ids, None: no labels.
+
+    The true mask of `DATA/horse/1.jpg` is `DATA/horse/GroundTruth/1.png`: 0 background, every other value, 255 too,
+    an object of the folder's class.
+    """
 
     root: Path
     suffixes: dict[str, str]
@@ -47,8 +55,17 @@ class FolderSource:
             return None
         return (self.classes[name.split("/")[self.depth]],)
 
-    def truth(self, name: str) -> NDArray[np.uint8] | None:  # noqa: ARG002 - these layouts have no masks
-        return None
+    def truth(self, name: str) -> NDArray[np.uint8] | None:
+        from wsscli.maskdir.png import read_mask
+
+        labels = self.labels(name)
+        folder, _, stem = name.rpartition("/")
+        path = self.root / folder / TRUTH / f"{stem}.png"
+        if labels is None or not path.is_file():
+            return None
+        mask = read_mask(path)
+        mask[mask != 0] = labels[0]
+        return mask
 
 
 def looks_like_folders(path: Path) -> bool:
@@ -66,7 +83,13 @@ def looks_like_images(path: Path) -> bool:
     return has_images(path, deep=False)
 
 
-def open_folders(path: Path, split: str | None, labels: Path | None, classes: ClassTable | None) -> Dataset:
+def open_folders(
+    path: Path,
+    split: str | None,
+    labels: Path | None,
+    classes: ClassTable | None,
+    class_folders: Path | None = None,
+) -> Dataset:
     """Open `root/<class>/.../photo.jpg` or `root/<split>/<class>/.../photo.jpg`.
 
     Each image has the one label of its class folder; nested folders below it belong to it. An id is the path
@@ -74,22 +97,49 @@ def open_folders(path: Path, split: str | None, labels: Path | None, classes: Cl
     folders at the top are splits when all of them are named like splits (train, val, test, ...).
 
     Class names are those of `classes`, else of classes.txt in the root, else the folders' names over all splits,
-    sorted.
+    sorted. With `class_folders` (JSON, class -> folders) several folders may make up a class, folders that it does
+    not name are left out, and classes are numbered by `classes`, else in its own order.
+
+    A folder GroundTruth beside photos holds their true masks.
 
     Raises:
         WssError: no class folders, folders that look like splits beside others, images outside class folders,
-            a folder that is not in the class table, no such split.
+            a folder (or a class of `class_folders`) that is not in the class table, a named folder that is not
+            there, no such split.
     """
     if not path.is_dir():
         raise WssError(f"{path}: not a folder; a folder per class is needed for --format folders")
-    given = classes or read_class_list(path)
+    chosen_folders = read_class_folders(class_folders) if class_folders else None
+    given = classes or (ClassTable.of(chosen_folders) if chosen_folders else read_class_list(path))
     tops = [name for name in folders_in(path) if has_images(path / name)]
     if not tops:
         raise WssError(f"{path}: no folder with images in it; put each class's images into a folder of its name")
-    by_split = _top_are_splits(path, tops, given)
+    known = frozenset(given.foreground if given else ())
+    if chosen_folders:
+        known = frozenset(folder for folders in chosen_folders.values() for folder in folders)
+        tops = tops if known.isdisjoint(tops) else [name for name in tops if name in known]
+    by_split = _top_are_splits(path, tops, known)
     chosen = choose_split(path, tops if by_split else ["all"], split)
     names = _class_folders(path, tops) if by_split else tops
     table = given or ClassTable.of(names)
+    depth = 1 if by_split else 0
+    under = f"{chosen}/" if by_split else ""
+    if chosen_folders and class_folders:
+        ids = _mapped(path, class_folders, chosen_folders, table, names)
+        parts = [list_images(path, under + name, leave=TRUTH) for name in ids if (path / under / name).is_dir()]
+        suffixes = dict(sorted(item for part in parts for item in part.items()))
+    else:
+        ids = _named(path, table, names)
+        suffixes = list_images(path, chosen if by_split else "", leave=TRUTH)
+        _check_inside(path, suffixes, depth)
+    label_list: LabelList | None = open_labels(labels, table) if labels else None
+    has_truth = any((path / folder / TRUTH).is_dir() for folder in {name.rpartition("/")[0] for name in suffixes})
+    source = FolderSource(path, suffixes, ids, depth)
+    return Dataset(path, "folders", chosen, table, tuple(suffixes), source, label_list, has_truth)
+
+
+def _named(path: Path, table: ClassTable, names: list[str]) -> dict[str, int]:
+    """Folder -> class id, where a folder has its class's name."""
     ids = {}
     for name in names:
         try:
@@ -99,23 +149,36 @@ def open_folders(path: Path, split: str | None, labels: Path | None, classes: Cl
                 f"{path}: the folder '{name}' is no class of the table: {error}; rename the folder "
                 "or add it to the table"
             ) from error
-    suffixes = list_images(path, chosen) if by_split else list_images(path)
-    depth = 1 if by_split else 0
+    return ids
+
+
+def _mapped(
+    path: Path, where: Path, folders: dict[str, tuple[str, ...]], table: ClassTable, there: list[str]
+) -> dict[str, int]:
+    """Folder -> class id, as `--class-folders` says."""
+    missing = [folder for part in folders.values() for folder in part if folder not in there]
+    if missing:
+        raise WssError(
+            f"{where}: {len(missing)} of its folders hold no image in {path}: {first_few(missing)}; mend the names, or "
+            "take them out"
+        )
+    try:
+        return {folder: table.id(name) for name, part in folders.items() for folder in part}
+    except WssError as error:
+        raise WssError(f"{where}: {error}; name its classes with --class-names") from error
+
+
+def _check_inside(path: Path, suffixes: dict[str, str], depth: int) -> None:
     for name, suffix in suffixes.items():
         if name.count("/") <= depth:
             raise WssError(f"{path / (name + suffix)}: an image outside the class folders; move it into one of them")
-    label_list: LabelList | None = open_labels(labels, table) if labels else None
-    return Dataset(
-        path, "folders", chosen, table, tuple(suffixes), FolderSource(path, suffixes, ids, depth), label_list
-    )
 
 
 def _class_folders(path: Path, splits: list[str]) -> list[str]:
     return sorted({name for split in splits for name in folders_in(path / split) if has_images(path / split / name)})
 
 
-def _top_are_splits(path: Path, tops: list[str], given: ClassTable | None) -> bool:
-    known = frozenset(given.foreground if given else ())
+def _top_are_splits(path: Path, tops: list[str], known: frozenset[str]) -> bool:
     if known.issuperset(tops):
         return False
     like = [name for name in tops if name.lower() in SPLIT_NAMES and name not in known and _class_folders(path, [name])]

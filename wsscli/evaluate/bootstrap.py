@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,8 +90,6 @@ def paired_interval(
 
     Source: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile interval).
     """
-    if draws < 2:
-        raise UsageError(f"--draws {draws}: an interval needs at least 2 draws; 1000 is usual")
     n = len(first)
     if n == 0 or n != len(second):
         raise UsageError(
@@ -104,6 +103,31 @@ def paired_interval(
         out: NDArray[np.float64] = b - a
         return out
 
+    return resample(difference, n, draws=draws, level=level, seed=seed)
+
+
+def resample(
+    difference: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    n: int,
+    *,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The percentile interval of a difference over resampled sets of n images.
+
+    Args:
+        difference: how often each image is in each drawn set, (sets, n), -> the difference of each set, (sets,).
+        n: number of images.
+        draws: number of resampled sets.
+        level: probability mass of the interval.
+        seed: of the draws.
+
+    Raises:
+        UsageError: for fewer than 2 draws.
+    """
+    if draws < 2:
+        raise UsageError(f"--draws {draws}: an interval needs at least 2 draws; 1000 is usual")
     rng = np.random.default_rng(seed)
     chunk = max(1, _CELLS // n)
     drawn: list[NDArray[np.float64]] = []

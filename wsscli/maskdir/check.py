@@ -122,19 +122,21 @@ def _scores_faults(
             yield f"holds probabilities whose sum is off 1 by {off:.4g}"
 
 
-def strays(root: Path, wanted: Iterable[str]) -> list[str]:
+def strays(root: Path, wanted: Iterable[str], parts: Iterable[str] = ()) -> list[str]:
     """Files in a complete directory that do not belong there, as relative paths, sorted.
 
     Args:
         root: the directory.
         wanted: relative paths of its result files.
+        parts: folders in it that are looked at as directories of their own.
     """
+    apart = frozenset(parts)
     known = set(wanted)
     found = []
     for path in root.rglob("*"):
         relative = path.relative_to(root).as_posix()
         top = relative.split("/", 1)[0]
-        if path.is_dir() or relative in known:
+        if path.is_dir() or relative in known or top in apart:
             continue
         if top in ("masks", "scores", "cams") or top not in OWN or relative == JOURNAL:
             found.append(relative)

@@ -16,17 +16,25 @@ from wsscli.maskdir.files import write_atomic
 NAME = "wss.json"
 FORMAT = "wss-directory"
 VERSION = 1
-KINDS = ("masks", "scores", "masks+scores", "model", "detections", "proposals", "cams")
+KINDS = ("masks", "scores", "masks+scores", "model", "detections", "proposals", "cams", "rounds")
 SCORE_TYPES = ("cam", "probability", "soft-label", "saliency")
 
 
 @dataclass(frozen=True)
 class DataRef:
-    """The data set a directory speaks of. Paths do not count in the digest."""
+    """The data set a directory speaks of. Paths do not count in the digest.
+
+    Attributes:
+        labels: the file of image-level labels, where one was named.
+        class_names: the foreground classes, where they were named instead of the data set's own.
+        class_folders: the file that says which folders make up a class, where one was named.
+    """
 
     path: str
     format: str
     labels: str | None = None
+    class_names: tuple[str, ...] | None = None
+    class_folders: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +175,9 @@ def read_manifest(directory: Path) -> Manifest | None:
 def _from_json(plain: dict[str, Any]) -> Manifest:
     values = {k: v for k, v in plain.items() if k not in ("format", "version")}
     values["classes"] = ClassTable(tuple(values["classes"])) if values["classes"] else None
-    values["data"] = DataRef(**values["data"]) if values["data"] else None
+    if values["data"]:
+        names = values["data"].get("class_names")
+        values["data"] = DataRef(**{**values["data"], "class_names": tuple(names) if names else None})
     values["inputs"] = tuple(Input(**item) for item in values["inputs"])
     for name in ("supervision", "dropped", "fell_back"):
         values[name] = tuple(values[name])

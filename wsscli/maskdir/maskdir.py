@@ -101,6 +101,9 @@ def open_maskdir(path: Path | str, *, need: Literal["masks", "scores", "any"] = 
     manifest = read_manifest(root)
     if manifest is None:
         return _open_plain(root, need)
+    if manifest.kind == "rounds":
+        last = root / f"round-{manifest.options.get('rounds')}"
+        raise WssError(f"{root}: holds several rounds of `wss {manifest.step}`; name one of them, such as {last}")
     if "masks" not in manifest.kind and "scores" not in manifest.kind:
         raise WssError(
             f"{root}: holds a {manifest.kind} (written by `wss {manifest.step}`), but a mask directory is needed"

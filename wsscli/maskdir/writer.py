@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Sequence
@@ -40,8 +41,9 @@ JOURNAL = "journal.jsonl"
 LOG = "log.jsonl"
 OWN = (
     NAME, JOURNAL, LOG, "masks", "scores", "cams", "model.safetensors", "last.ckpt", "tensorboard",
-    "supervision", "supervision.svg",
+    "supervision", "supervision.svg", "rounds.csv", "rounds.svg",
 )  # fmt: skip
+_PARTS = {"refine-round": re.compile(r"model|predicted|refined|cut|round-[0-9]+")}
 
 
 @dataclass
@@ -200,10 +202,10 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Writer 
     if present is None and not overwrite:
         _refuse_foreign(root)
     if present is not None:
-        difference = _difference(present, manifest)
-        if difference:
+        other = difference(present, manifest)
+        if other:
             raise WssError(
-                f"{root}: was made with other options: {difference}; use another -o, or --overwrite to replace it"
+                f"{root}: was made with other options: {other}; use another -o, or --overwrite to replace it"
             )
         if present.complete:
             with suppress(OSError):  # left by a kill between the manifest and here
@@ -246,13 +248,30 @@ def _refuse_foreign(root: Path) -> None:
             raise WssError(f"{root}: not empty and not written by wss (holds {strangers[0]}); use another -o")
 
 
+def parts_of(root: Path, step: str) -> list[str]:
+    """Names of the directories that a step which runs others keeps in its own, sorted."""
+    pattern = _PARTS.get(step)
+    if pattern is None or not root.is_dir():
+        return []
+    return sorted(path.name for path in root.iterdir() if pattern.fullmatch(path.name) and path.is_dir())
+
+
 def _clear(root: Path, journal: IO[str], manifest: Manifest) -> None:
     """Remove what wss wrote, and nothing else.
 
-    The new manifest comes first: killed in here, the directory is neither complete nor a stranger's.
+    The new manifest comes first: killed in here, the directory is neither complete nor a stranger's. The directories
+    in it go before: none of another run may be found there and taken for a part of this one.
     """
     if not (root / NAME).exists():
         _refuse_foreign(root)
+    present = None
+    with suppress(WssError):  # a damaged one is replaced
+        present = read_manifest(root)
+    parts = parts_of(root, present.step) if present is not None else []
+    if present is not None and parts:
+        write_manifest(root, replace(present, complete=False))
+    for name in parts:
+        shutil.rmtree(root / name)
     journal.truncate(0)
     write_manifest(root, manifest)
     for name in OWN:
@@ -290,7 +309,7 @@ def _whole_records(root: Path, journal: IO[str]) -> dict[str, Record]:
 _COMPARED = ("kind", "seed", "split", "score_type", "images", "ids_digest")
 
 
-def _difference(present: Manifest, wanted: Manifest) -> str | None:
+def difference(present: Manifest, wanted: Manifest) -> str | None:
     """The first thing in which two manifests differ, in words; None when they are of the same run."""
     if present.step != wanted.step:
         return f"it is the output of `wss {present.step}`, not of `wss {wanted.step}`"

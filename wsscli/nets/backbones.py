@@ -6,7 +6,7 @@ feature map. Strides are turned into dilations from the back, so that the ImageN
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from threading import get_ident
@@ -44,7 +44,7 @@ class Backbone(nn.Module):
         self.mean = mean
         self.std = std
         self._extract = extract
-        self._early: dict[int, torch.Tensor] = {}  # by thread, see keep_early
+        self._kept: dict[int, dict[str, torch.Tensor]] = {}  # by thread, see keep
         self._mean: torch.Tensor
         self._std: torch.Tensor
         self.register_buffer("_mean", torch.tensor(mean).view(1, 3, 1, 1) * 255, persistent=False)
@@ -69,16 +69,29 @@ class Backbone(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self._extract(self.body, images)
 
+    def keep(self, stages: Sequence[str]) -> None:
+        """Let `with_kept` see these modules of the body; to be called once, before threads share the net."""
+        # Hooks for good, a place a thread: threads that add and remove hooks would see each other's features.
+        for stage in stages:
+
+            def hook(_module: nn.Module, _inputs: Any, output: torch.Tensor, stage: str = stage) -> None:
+                self._kept.setdefault(get_ident(), {})[stage] = output
+
+            self.body.get_submodule(stage).register_forward_hook(hook)
+
+    def with_kept(self, images: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The feature map, and what each of the kept modules gave on the way."""
+        features = self(images)
+        return features, self._kept.pop(get_ident())
+
     def keep_early(self) -> None:
         """Let `with_early` see the stage `early_stage`; to be called once, before threads share the net."""
-        # One hook for good, a place a thread: threads that add and remove hooks would see each other's features.
-        stage = self.body.get_submodule(early_stage(self))
-        stage.register_forward_hook(lambda *seen: self._early.update({get_ident(): seen[2]}))
+        self.keep([early_stage(self)])
 
     def with_early(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The feature map, and that of the stage `early_stage` on the way: (N, C', about H/4, about W/4)."""
-        features = self(images)
-        return features, self._early.pop(get_ident())
+        features, kept = self.with_kept(images)
+        return features, kept[early_stage(self)]
 
 
 class _Kind(NamedTuple):
@@ -228,6 +241,27 @@ def early_stage(model: Backbone) -> str:
     return str(found[-1])
 
 
+def pyramid_stages(model: Backbone) -> tuple[str, ...]:
+    """The modules within `body` that end the stages of strides 4, 8, ..., but for the last, the feature map itself.
+
+    At a smaller output stride than the largest, the later ones have a stride that has become dilation.
+
+    Raises:
+        UsageError: the backbone's stages are not known.
+    """
+    known = {"vgg16": ("features.15", "features.22", "features.29"), "tiny": ("5", "8")}
+    if model.name.startswith("resnet"):
+        return "layer1", "layer2", "layer3"
+    if model.name in known:
+        return known[model.name]
+    stages = [stage for stage in getattr(model.body, "feature_info", None) or [] if stage["reduction"] >= 4]
+    if len(stages) < 2 or stages[0]["reduction"] != 4 or not all(stage["module"] for stage in stages):
+        raise UsageError(
+            f"backbone {model.name}: no stages of strides 4, 8, ... are known; take lite0, vgg16 or a resnet"
+        )
+    return tuple(str(stage["module"]) for stage in stages[:-1])
+
+
 def early_stages(model: Backbone, count: int) -> tuple[str, ...]:
     """Prefixes (within the backbone) of the parameters of its first `count` stages, stem first.
 
@@ -259,6 +293,15 @@ def default_output_stride(name: str, wanted: int | None = None) -> int:
     """
     kind = _kind(name)
     return wanted if wanted in kind.strides and wanted is not None else kind.output_stride
+
+
+def largest_output_stride(name: str) -> int:
+    """The output stride at which no stage of a backbone is dilated.
+
+    Raises:
+        UsageError: for an unknown name.
+    """
+    return max(_kind(name).strides)
 
 
 def backbone(name: str, init: str = "none", output_stride: int | None = None, *, head: bool = True) -> Backbone:

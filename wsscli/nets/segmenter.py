@@ -47,7 +47,7 @@ class DeepLab(nn.Module):
     ) -> None:
         super().__init__()
         if arch not in RATES:
-            raise UsageError(f"unknown architecture '{arch}'; train-seg builds {', '.join(RATES)}")
+            raise UsageError(f"unknown DeepLab architecture '{arch}'; known: {', '.join(RATES)}")
         self.arch = arch
         self.classes = classes
         self.size = size
@@ -74,6 +74,11 @@ class DeepLab(nn.Module):
         """A net from the names that the command line takes; see `backbones.backbone`."""
         body = backbone(name, init, output_stride, head=False)
         return cls(body, classes, arch=arch, hidden=hidden, dropout=dropout, size=size, rates=rates)
+
+    @property
+    def stride(self) -> int:
+        """Of the output."""
+        return self.backbone.stride
 
     @property
     def last(self) -> tuple[str, ...]:

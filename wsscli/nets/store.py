@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -12,15 +15,48 @@ from wsscli.classes import ClassTable
 from wsscli.errors import WssError
 from wsscli.maskdir.files import write_atomic
 from wsscli.maskdir.manifest import Manifest, read_manifest
+from wsscli.nets.backbones import largest_output_stride
 from wsscli.nets.classifier import CamNet
+from wsscli.nets.fpn import FPN
+from wsscli.nets.fpn import RATES as PYRAMIDS
 from wsscli.nets.segmenter import RATES, DeepLab, rates_at
 from wsscli.nets.self_guided import SelfGuided
+from wsscli.nets.student import Student
 from wsscli.nets.weights import read_tensors, short
 
 log = logging.getLogger("wsscli")
 
 WEIGHTS = "model.safetensors"
-Net = CamNet | DeepLab | SelfGuided
+Segmenter = DeepLab | FPN | Student
+Net = CamNet | Segmenter | SelfGuided
+
+
+class Architecture(NamedTuple):
+    """A row of the table of nets.
+
+    Attributes:
+        use: what steps ask for: `cam`, `self-guided` or `segmentation`.
+        build: (backbone's name, class table, options of its `config`) -> the net.
+        output_stride: backbone's name -> its output stride in this net when none is asked for; None: the recipe's.
+    """
+
+    use: str
+    build: Callable[..., Net]
+    output_stride: Callable[[str], int] | None = None
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "cam": Architecture("cam", CamNet.build),
+    "self-guided": Architecture("self-guided", SelfGuided.build),
+    **{arch: Architecture("segmentation", partial(DeepLab.build, arch=arch)) for arch in RATES},
+    **{arch: Architecture("segmentation", partial(FPN.build, arch=arch), largest_output_stride) for arch in PYRAMIDS},
+    "student": Architecture("segmentation", Student.build),
+}
+_WANTED = {
+    "cam": "net, a classifier is needed; pass what train-cls wrote",
+    "self-guided": "net; pass what `wss train-cls --arch self-guided` wrote",
+    "segmentation": "net, a segmentation net is needed; pass what train-seg wrote",
+}
 
 
 def save_model(directory: Path, model: nn.Module) -> None:
@@ -54,12 +90,9 @@ def model_manifest(directory: Path, *, arch: str | None = None) -> Manifest:
             f"{directory}: its training is not complete; run the same {manifest.step} command again to finish it"
         )
     found = (manifest.model or {}).get("arch")
-    if arch == "cam" and found != "cam":
-        raise WssError(f"{directory}: holds a '{found}' net, a classifier is needed; pass what train-cls wrote")
-    if arch == "self-guided" and found != arch:
-        raise WssError(f"{directory}: holds a '{found}' net; pass what `wss train-cls --arch self-guided` wrote")
-    if arch == "segmentation" and found not in RATES:
-        raise WssError(f"{directory}: holds a '{found}' net, a segmentation net is needed; pass what train-seg wrote")
+    known = ARCHITECTURES.get(str(found))
+    if arch is not None and (known is None or known.use != arch):
+        raise WssError(f"{directory}: holds a '{found}' {_WANTED[arch]}")
     return manifest
 
 
@@ -73,13 +106,9 @@ def build_model(config: dict[str, object]) -> Net:
     arch = str(values.pop("arch", ""))
     classes = ClassTable(tuple(values.pop("classes")))  # type: ignore[arg-type]
     name = str(values.pop("backbone"))
-    if arch == "cam":
-        return CamNet.build(name, classes, **values)  # type: ignore[arg-type]
-    if arch == SelfGuided.arch:
-        return SelfGuided.build(name, classes, **values)  # type: ignore[arg-type]
-    if arch in RATES:
-        return DeepLab.build(name, classes, arch=arch, **values)  # type: ignore[arg-type]
-    raise WssError(f"unknown architecture '{arch}' in a model's manifest; update wsscli")
+    if arch not in ARCHITECTURES:
+        raise WssError(f"unknown architecture '{arch}' in a model's manifest; update wsscli")
+    return ARCHITECTURES[arch].build(name, classes, **values)
 
 
 def load_model(
@@ -111,6 +140,15 @@ def _at_stride(config: dict[str, object], stride: int) -> dict[str, object]:
     if "rates" in config:
         found["rates"] = rates_at(config["rates"], config["output_stride"], stride)  # type: ignore[arg-type]
     return found
+
+
+def load_segmenter(
+    directory: Path, device: str | torch.device = "cpu", *, output_stride: int | None = None
+) -> Segmenter:
+    """`load_model` of a segmentation net."""
+    model = load_model(directory, device, arch="segmentation", output_stride=output_stride)
+    assert isinstance(model, Segmenter)  # as the table of architectures says
+    return model
 
 
 def _load_exactly(model: nn.Module, path: Path) -> None:

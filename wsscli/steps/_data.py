@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from wsscli.classes import FOREGROUND
 from wsscli.errors import UsageError, WssError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Data:
         format: The layout, when looking does not find it.
         labels: Image-level labels from this file (cls_labels.npy or CSV) instead of the data set's own.
         class_names: The foreground classes in the order of their ids, separated by commas.
+        class_folders: JSON, class name -> list of folder names (ImageNet's synsets), of a data set with a folder per
+            class: these folders make up the class; those that it does not name are left out.
     """
 
     data: Path | None = None
@@ -32,6 +35,7 @@ class Data:
     format: Format | None = None
     labels: Path | None = None
     class_names: tuple[str, ...] | None = None
+    class_folders: Path | None = None
 
 
 def dataset_for(data: Data, manifest: Manifest | None = None, *, other_split: bool = False) -> Dataset:
@@ -63,18 +67,17 @@ def dataset_for(data: Data, manifest: Manifest | None = None, *, other_split: bo
     if path is None:
         raise UsageError("no data set: name it with --data (or WSS_DATA); what is read here has no manifest that does")
     same_place = known is not None and (data.data is None or Path(known.path) == data.data.resolve())
-    labels = data.labels or (Path(known.labels) if known and same_place and known.labels else None)
-    names = data.class_names
-    if (
-        names is None
-        and manifest is not None
-        and manifest.classes is not None
-        and known is not None
-        and not other_split
-    ):
-        names = manifest.classes.foreground
-    layout = data.format or (known.format if known and same_place else None)  # elsewhere it is found by looking
-    return open_dataset(path, split=split, format=layout, labels=labels, class_names=names)
+    here = known if same_place else None
+    labels = data.labels or (Path(here.labels) if here and here.labels else None)
+    folders = data.class_folders or (Path(here.class_folders) if here and here.class_folders else None)
+    named = data.class_names or (here.class_names if here else None)
+    names = named
+    if names is None and manifest is not None and known is not None and not other_split:
+        # a class-free directory says nothing of the data set's classes
+        names = manifest.classes.foreground if manifest.classes and manifest.classes != FOREGROUND else None
+    layout = data.format or (here.format if here else None)  # elsewhere it is found by looking
+    found = open_dataset(path, split=split, format=layout, labels=labels, class_names=names, class_folders=folders)
+    return replace(found, class_names=named)  # the manifest's class table carries the others
 
 
 def data_ref(dataset: Dataset) -> DataRef:
@@ -82,4 +85,11 @@ def data_ref(dataset: Dataset) -> DataRef:
     from wsscli.maskdir.manifest import DataRef
 
     labels = dataset.labels_file
-    return DataRef(str(dataset.root.resolve()), dataset.format, str(labels.resolve()) if labels else None)
+    folders = dataset.class_folders
+    return DataRef(
+        str(dataset.root.resolve()),
+        dataset.format,
+        str(labels.resolve()) if labels else None,
+        dataset.class_names,
+        str(folders.resolve()) if folders else None,
+    )

@@ -22,11 +22,11 @@ VERSION = 1
 
 # in the order of table and CSV; each is documented at wsscli.evaluate.summary.Summary
 NUMBERS = (
-    "miou", "boundary_miou", "pixel_accuracy", "mean_accuracy", "mean_precision", "mean_recall", "coverage",
+    "jaccard", "miou", "boundary_miou", "pixel_accuracy", "mean_accuracy", "mean_precision", "mean_recall", "coverage",
     "foreground_precision", "foreground_recall", "foreground_coverage", "background_precision", "pixels",
     "unlabelled_pixels",
 )  # fmt: skip
-PER_CLASS = ("iou", "boundary_iou", "accuracy", "precision", "recall")
+PER_CLASS = ("jaccard", "images", "iou", "boundary_iou", "accuracy", "precision", "recall")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Row:
         per_class: class name -> see PER_CLASS.
         matrix: int64 (n, n + 1), not part of the JSON.
         best: the highest mIoU of this directory's sweep.
+        empty: of a foreground evaluation: images left out since their truth has no foreground.
     """
 
     directory: str
@@ -59,6 +60,7 @@ class Row:
     per_class: dict[str, dict[str, float]]
     matrix: NDArray[np.int64] = field(repr=False, compare=False)
     best: bool = False
+    empty: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Evaluation:
         missing: what a missing mask counts as.
         restricted: whether `--classes` restricts the means.
         classes: the class table of the matrices.
+        foreground: without classes: Jaccard index of every image, averaged per class, then over the classes.
     """
 
     split: str
@@ -99,6 +102,12 @@ class Evaluation:
     classes: ClassTable
     rows: list[Row]
     comparisons: list[Comparison]
+    foreground: bool = False
+
+    @property
+    def measure(self) -> tuple[str, str]:
+        """The number that counts: its key among `numbers`, and its name."""
+        return ("jaccard", "foreground Jaccard") if self.foreground else ("miou", "mIoU")
 
     @property
     def judged(self) -> list[Row]:
@@ -126,6 +135,8 @@ class Evaluation:
             plain |= {name: _finite(value) for name, value in row.numbers.items()}
             if any(other.best for other in self.rows):
                 plain["best"] = row.best
+            if self.foreground:
+                plain["empty"] = row.empty
             if per_class:
                 plain["per_class"] = {
                     name: {key: _finite(value) for key, value in numbers.items()}
@@ -135,6 +146,7 @@ class Evaluation:
         return {
             "format": FORMAT,
             "version": VERSION,
+            **({"foreground": True} if self.foreground else {}),
             "split": self.split,
             "truth": self.truth,
             "images": self.images,
@@ -150,7 +162,7 @@ class Evaluation:
         numbers = [name for name in NUMBERS if name in self.rows[0].numbers]
         header = ["directory", "split", "images", "missing", "unlabelled", "ledger", "classes", "background"]
         keys = [key for key in PER_CLASS if key in next(iter(self.rows[0].per_class.values()))]
-        columns = [(name, key) for name in self.classes.names for key in keys] if per_class else []
+        columns = [(name, key) for name in self.rows[0].per_class for key in keys] if per_class else []
         table = [[*header, *numbers, *(f"{key}:{name}" for name, key in columns)]]
         for row in self.rows:
             cells: list[Any] = [
@@ -203,7 +215,8 @@ def write_confusion(evaluation: Evaluation, path: Path) -> None:
 
     from wsscli.report.matrix import matrix_picture
 
-    title = f"{row.directory}: split {row.split}, {row.images} images, mIoU {row.numbers['miou']:.4f}"
+    key, name = evaluation.measure
+    title = f"{row.directory}: split {row.split}, {row.images} images, {name} {row.numbers[key]:.4f}"
     buffer = io.BytesIO()
     Image.fromarray(matrix_picture(row.matrix, evaluation.classes.names, title=title)).save(buffer, "PNG")
     write_atomic(path, buffer.getvalue())

@@ -37,6 +37,8 @@ class Made(NamedTuple):
     supervision: Sequence[str]
     threads: AbstractContextManager[None]
     """What holds while images run side by side."""
+    score_type: str = "cam"
+    """Of the scores, where it writes some."""
 
 
 def open_cams(path: Path) -> MaskDir:
@@ -76,7 +78,7 @@ class FromScores:
 
     @classmethod
     def of(cls, folder: MaskDir, dataset: Dataset) -> FromScores:
-        check_table(folder.classes, folder.path, dataset.classes, dataset.root)
+        check_table(folder.classes, folder.path, dataset.classes, dataset.root, class_free=False)
         return cls(folder, dataset, (folder.as_input("cams"),), inherit(folder.manifest))
 
     def __call__(

@@ -64,6 +64,7 @@ class Judge:
         unlabelled: the rule for unlabelled predictions (matters to boundaries and per-image counts here).
         boundary: count boundary pixels too.
         per_image: keep the counts of every image (for the bootstrap).
+        foreground: any class is foreground, id 1, on both sides.
     """
 
     truth: Truth
@@ -72,6 +73,7 @@ class Judge:
     unlabelled: Unlabelled
     boundary: bool = False
     per_image: bool = False
+    foreground: bool = False
 
     def empty(self) -> list[Tally]:
         """Zero sums, one a directory."""
@@ -89,9 +91,13 @@ class Judge:
 
     def chunk(self, names: Sequence[str]) -> list[Tally]:
         """The sums over these images; every true mask is read once, whatever the number of directories."""
+        from wsscli.maskdir.classfree import class_free
+
         tallies = self.empty()
         for name in names:
             truth, where = self.truth(name)
+            if self.foreground:
+                truth = class_free(truth)
             for side, tally in zip(self.sides, tallies, strict=True):
                 if side.thresholds:
                     self._sweep(side, tally, name, truth, where)
@@ -102,8 +108,11 @@ class Judge:
     def _count(self, side: Side, tally: Tally, name: str, truth: NDArray[np.uint8], where: str) -> None:
         from wsscli.evaluate.boundary import boundary_counts
         from wsscli.evaluate.confusion import confusion, counts
+        from wsscli.maskdir.classfree import class_free
 
         mask, what = prediction(side, name, truth.shape)
+        if self.foreground:
+            mask = class_free(mask)
         matrix = confusion(truth, mask, self.n, names=(where, what))
         tally.matrices[0] += matrix
         if self.per_image:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from wsscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from wsscli.maskdir.maskdir import MaskDir
 
 _LEDGER = re.compile(r"none|image-labels|boxes|unlabelled-images|(masks|external-model|tuned-on-masks):.+")
 
@@ -22,6 +26,19 @@ def inherit(*manifests: Any, add: Iterable[str] = ()) -> list[str]:
     for manifest in manifests:
         ledger |= set(manifest.supervision) if manifest is not None else {"external-model:unknown"}
     return sorted(ledger)
+
+
+def of_masks(masks: MaskDir, root: Path, images: int) -> list[str]:
+    """What supervision masks stand for; a plain folder within the data set holds its true masks.
+
+    Args:
+        masks: the directory.
+        root: of the data set.
+        images: how many of its masks are learnt from.
+    """
+    if masks.manifest is None and masks.path.resolve().is_relative_to(root.resolve()):
+        return [f"masks:{images}"]
+    return inherit(masks.manifest)
 
 
 def ledger_entries(option: str, given: Sequence[str]) -> tuple[str, ...]:

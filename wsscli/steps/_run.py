@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wsscli.classes import ClassTable
-    from wsscli.maskdir.manifest import DataRef, Input
+    from wsscli.maskdir.manifest import DataRef, Input, Manifest
     from wsscli.maskdir.writer import Output, Record, Writer
 
 log = logging.getLogger("wsscli")
@@ -115,7 +115,6 @@ def open_job(plan: Plan, run: Run, ids: Sequence[str]) -> Job | None:
     Raises:
         WssError: see `wsscli.maskdir.writer.begin`; also when the output is one of the inputs.
     """
-    from wsscli.maskdir.manifest import Manifest, ids_digest
     from wsscli.maskdir.writer import begin
 
     for source in plan.inputs:
@@ -123,13 +122,7 @@ def open_job(plan: Plan, run: Run, ids: Sequence[str]) -> Job | None:
             raise WssError(
                 f"{plan.out}: is also the input '{source.role}'; a step never writes into what it reads, use another -o"
             )
-    options = {k: v for k, v in plan.options.items() if not isinstance(v, Path)}
-    paths = {k: str(v) for k, v in plan.options.items() if isinstance(v, Path)}
-    manifest = Manifest(
-        kind=plan.kind, step=plan.step, options=options, paths=paths, seed=run.seed, classes=plan.classes,
-        data=plan.data, split=plan.split, images=len(ids), ids_digest=ids_digest(ids), inputs=tuple(plan.inputs),
-        supervision=tuple(sorted(set(plan.supervision))), score_type=plan.score_type, versions=versions(),
-    )  # fmt: skip
+    manifest = manifest_of(plan, run, ids)
     if run.dry_run:
         sources = ", ".join(f"{i.role} {i.path}" for i in plan.inputs) or "images only"
         log.info(
@@ -149,6 +142,19 @@ def open_job(plan: Plan, run: Run, ids: Sequence[str]) -> Job | None:
     if writer.resuming and plan.kind != "model":
         log.info("%s: going on, %d of %d images are done", plan.out, len(ids) - len(job.todo), len(ids))
     return job
+
+
+def manifest_of(plan: Plan, run: Run, ids: Sequence[str]) -> Manifest:
+    """What a plan's directory says of itself before anything is in it."""
+    from wsscli.maskdir.manifest import Manifest, ids_digest
+
+    options = {k: v for k, v in plan.options.items() if not isinstance(v, Path)}
+    paths = {k: str(v) for k, v in plan.options.items() if isinstance(v, Path)}
+    return Manifest(
+        kind=plan.kind, step=plan.step, options=options, paths=paths, seed=run.seed, classes=plan.classes,
+        data=plan.data, split=plan.split, images=len(ids), ids_digest=ids_digest(ids), inputs=tuple(plan.inputs),
+        supervision=tuple(sorted(set(plan.supervision))), score_type=plan.score_type, versions=versions(),
+    )  # fmt: skip
 
 
 class Job:
@@ -208,8 +214,6 @@ def per_image(
             without them.
         WssError: the first failure otherwise.
     """
-    from wsscli.maskdir.manifest import read_manifest
-
     job = open_job(plan, run, ids)
     if job is not None:
         with job:
@@ -217,15 +221,26 @@ def per_image(
             job.close()
     elif run.dry_run:
         return plan.out
+    return report_failures(plan.out, len(ids))
+
+
+def report_failures(out: Path, images: int) -> Path:
+    """A complete directory, when none of its images failed under `keep_going`.
+
+    Raises:
+        PartialError: some did.
+    """
+    from wsscli.maskdir.manifest import read_manifest
+
     # asked of the manifest: a run that only goes on, or finds all done, must not hide what failed before
-    manifest = read_manifest(plan.out)
+    manifest = read_manifest(out)
     failed = sum(item["reason"].startswith(_FAILED) for item in manifest.dropped) if manifest else 0
     if failed:
         raise PartialError(
-            f"{plan.out}: {failed} of {len(ids)} images failed and are listed as dropped in its wss.json; "
+            f"{out}: {failed} of {images} images failed and are listed as dropped in its wss.json; "
             "--overwrite makes all of it again"
         )
-    return plan.out
+    return out
 
 
 def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step: str) -> None:

@@ -126,9 +126,16 @@ def watched_by(where: str | None) -> list[Input]:
 
 
 def truth_reader(
-    where: str | None, dataset: Dataset, classes: ClassTable, ids: list[str]
+    where: str | None, dataset: Dataset, classes: ClassTable, ids: list[str], option: str = "--watch-supervision"
 ) -> Callable[[str], NDArray[np.uint8]] | None:
     """What reads the true masks that supervision is watched with; None when nobody watches.
+
+    Args:
+        where: a directory of them, or `truth` for the data set's own.
+        dataset: of the photos.
+        classes: the table of the supervision.
+        ids: the images that need one.
+        option: what `where` is called on the command line, for the messages.
 
     Raises:
         WssError: the data set has none, or an image has none, or a mask does not fit its image or the table.
@@ -140,7 +147,7 @@ def truth_reader(
         return None
     if where == "truth":
         if not dataset.has_truth:
-            raise WssError(f"{dataset.root}: has no true masks; give a directory of them with --watch-supervision DIR")
+            raise WssError(f"{dataset.root}: has no true masks; give a directory of them with {option} DIR")
 
         def own(name: str) -> NDArray[np.uint8]:
             mask, (height, width) = dataset.truth(name), dataset.size(name)
@@ -153,13 +160,13 @@ def truth_reader(
 
         return own
     folder = open_maskdir(Path(where), need="masks")
-    check_table(folder.classes, folder.path, classes, dataset.root)
+    check_table(folder.classes, folder.path, classes, dataset.root, class_free=False)
     there = frozenset(folder.ids)
     missing = [name for name in ids if name not in there]
     if missing:
         raise WssError(
             f"{folder.path}: no true mask of {len(missing)} of the {len(ids)} images, the first is '{missing[0]}'; "
-            "train on a part with --ids, or leave --watch-supervision out"
+            f"train on a part with --ids, or leave {option} out"
         )
 
     return mask_reader(folder, dataset, classes)

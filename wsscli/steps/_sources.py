@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wsscli.classes import FOREGROUND
 from wsscli.errors import UsageError, WssError
 
 if TYPE_CHECKING:
@@ -51,18 +52,37 @@ def shared_ids(folder: MaskDir, dataset: Dataset) -> list[str]:
     return ids
 
 
-def check_table(mine: ClassTable | None, path: Path, other: ClassTable | None, where: Path) -> None:
+def check_table(
+    mine: ClassTable | None, path: Path, other: ClassTable | None, where: Path, *, class_free: bool = True
+) -> None:
     """Two sources that meet in one step must number their classes alike.
+
+    Args:
+        mine: the table of what is read at `path`.
+        path: for the message.
+        other: the table that it meets, most often the data set's at `where`.
+        where: for the message.
+        class_free: `mine` may be that of class-free masks beside any other.
 
     Raises:
         WssError: both have a class table, and the tables differ.
     """
-    if mine is None or other is None or mine == other:
+    if mine is None or other is None or mine == other or (class_free and mine == FOREGROUND):
         return
     pairs = zip(mine.names, other.names, strict=False)
     i, a, b = next(((i, a, b) for i, (a, b) in enumerate(pairs) if a != b), (-1, "", ""))
     what = f"class {i} is '{b}' there and '{a}'" if i >= 0 else f"{len(other)} classes there and {len(mine)}"
     raise WssError(f"{path}: its class table is not the one of {where}: {what} here; use the table of one data set")
+
+
+def table_beside(folder: MaskDir, dataset: Dataset) -> ClassTable:
+    """The table of a directory's masks: FOREGROUND where they are class-free, else the data set's.
+
+    Raises:
+        WssError: the directory has another table.
+    """
+    check_table(folder.classes, folder.path, dataset.classes, dataset.root)
+    return FOREGROUND if folder.classes == FOREGROUND else dataset.classes
 
 
 def check_values(mask: NDArray[np.uint8], path: Path, classes: ClassTable) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsscli.classes import ClassTable
+    from wsscli.data.base import Labels
     from wsscli.maskdir.maskdir import MaskDir
 
 
@@ -29,10 +30,15 @@ class Target:
     ids: tuple[str, ...]
     classes: ClassTable | None
     read: Truth
+    labels: Callable[[str], Labels | None] | None = None
+    """An image's labels, ids of `classes`; None where no data set is there to know them."""
 
 
-def find_target(truth: Path | None, data: Data, folders: Sequence[MaskDir]) -> Target:
-    """The truth to judge by: of the data set (named, or the manifests'), or of the directory `--truth`."""
+def find_target(truth: Path | None, data: Data, folders: Sequence[MaskDir], *, foreground: bool = False) -> Target:
+    """The truth to judge by: of the data set (named, or the manifests'), or of the directory `--truth`.
+
+    `foreground`: the classes of the masks of `--truth` do not matter.
+    """
     from wsscli.maskdir.maskdir import open_maskdir
 
     manifests = [folder.manifest for folder in folders if folder.manifest is not None]
@@ -58,7 +64,7 @@ def find_target(truth: Path | None, data: Data, folders: Sequence[MaskDir]) -> T
             mask = dataset.source.truth(name)  # ids beyond the class table are found while counting
             return dataset.truth(name) if mask is None else mask, f"the true mask of '{name}' in {where}"
 
-        return Target(where, dataset.split, tuple(dataset.ids), dataset.classes, from_dataset)
+        return Target(where, dataset.split, tuple(dataset.ids), dataset.classes, from_dataset, dataset.labels)
 
     folder = open_maskdir(truth, need="masks")
 
@@ -71,16 +77,16 @@ def find_target(truth: Path | None, data: Data, folders: Sequence[MaskDir]) -> T
     split = split or own
     if data.data is not None or known:
         dataset = dataset_for(data, first)
-        if folder.classes is not None and folder.classes != dataset.classes:
+        if not foreground and folder.classes is not None and folder.classes != dataset.classes:
             difference = _difference(folder.classes, dataset.classes)
             raise WssError(f"{truth}: {difference} {dataset.root}; the true masks must use its class table")
-        return Target(str(truth), dataset.split, tuple(dataset.ids), dataset.classes, from_folder)
+        return Target(str(truth), dataset.split, tuple(dataset.ids), dataset.classes, from_folder, dataset.labels)
     return Target(str(truth), split or "unknown", tuple(folder.ids), folder.classes, from_folder)
 
 
 def class_table(target: Target, data: Data, sides: Sequence[Side]) -> ClassTable | None:
     """The one class table of truth and predictions; None when nobody has one."""
-    from wsscli.classes import ClassTable
+    from wsscli.classes import FOREGROUND, ClassTable
 
     table, owner = target.classes, target.name
     if table is None and data.class_names:
@@ -91,6 +97,8 @@ def class_table(target: Target, data: Data, sides: Sequence[Side]) -> ClassTable
             continue
         if table is None:
             table, owner = other, str(side.folder.path)
+        if other == FOREGROUND != table:
+            raise WssError(f"{side.folder.path}: its masks are class-free, {owner} has classes; add --foreground")
         if other != table:
             raise WssError(f"{side.folder.path}: {_difference(other, table)} {owner}; masks must use its class table")
     return table

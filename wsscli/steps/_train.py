@@ -25,7 +25,8 @@ class Training:
     """Options of every training. Those without a default here take it from the recipe.
 
     Attributes:
-        recipe: A set of defaults: `modern` (AdamW, one-cycle; small sets); SGD as in a paper: `dsrg`, `self-guided`.
+        recipe: A set of defaults: `modern` (AdamW, one-cycle; small sets); SGD as in a paper: `dsrg`, `self-guided`,
+            `coarse-to-fine` (its length you name).
         epochs: Length of the training in passes over the images.
         iterations: Length of the training in batches, instead of --epochs.
         batch_size: Images a batch.
@@ -37,8 +38,8 @@ class Training:
         freeze: Keep the first N stages of the backbone (the stem counts) as they are.
         freeze_norm: Batch normalisation keeps its stored statistics everywhere.
         crop_size: Side of the square that goes into the net, in pixels; best is a multiple of 32, plus 1.
-        scale_range: Random scale, least and largest: for train-cls the share of the image's area that is cut
-            out, for train-seg the scale of the image (1 = its longer side as --size). `none` warps the whole
+        scale_range: Random scale, least and largest: for train-cls (and a student) the share of the image's area that
+            is cut out, for train-seg the scale of the image (1 = its longer side as --size). `none` warps the whole
             image to the crop.
         flip: Mirror every other image.
         jitter: Random change of brightness, contrast and saturation by up to this share.
@@ -50,7 +51,7 @@ class Training:
         tensorboard: Also write TensorBoard events (needs the package tensorboard).
     """
 
-    recipe: Literal["modern", "dsrg", "self-guided"] = "modern"
+    recipe: Literal["modern", "dsrg", "self-guided", "coarse-to-fine"] = "modern"
     epochs: float | None = None
     iterations: int | None = None
     batch_size: int | None = None
@@ -73,7 +74,7 @@ class Training:
     tensorboard: bool = False
 
 
-Task = Literal["classification", "segmentation", "seeding", "self-guided"]
+Task = Literal["classification", "segmentation", "seeding", "self-guided", "student"]
 
 
 def resolve(
@@ -128,7 +129,9 @@ def _iterations(training: Training, values: dict[str, Any], images: int) -> int:
     iterations = training.iterations if training.iterations is not None else values.get("iterations")
     if epochs is not None and training.iterations is None:
         iterations = math.ceil(epochs * images / values["batch_size"])
-    if iterations is None or iterations <= 0:
+    if iterations is None:
+        raise UsageError(f"--recipe {training.recipe}: names no length of the training; give --epochs or --iterations")
+    if iterations <= 0:
         raise UsageError(f"--epochs {training.epochs} --iterations {training.iterations}: give more than 0")
     return int(iterations)
 
@@ -151,7 +154,7 @@ def _scale(text: str, task: Task) -> tuple[float, float] | None:
         low, high = (float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(f"--scale-range {text}: give two numbers, least,largest, or none") from error
-    top = 1.0 if task in ("classification", "self-guided") else 8.0
+    top = 1.0 if task in ("classification", "self-guided", "student") else 8.0
     if not 0 < low <= high <= top:
         raise UsageError(f"--scale-range {text}: give 0 < least <= largest <= {top:g}")
     return low, high

@@ -80,7 +80,7 @@ def crf(
     from wsscli.steps._data import data_ref, dataset_for
     from wsscli.steps._ledger import inherit
     from wsscli.steps._run import Plan, per_image
-    from wsscli.steps._sources import Probabilities, check_table, shared_ids
+    from wsscli.steps._sources import Probabilities, shared_ids, table_beside
 
     folder = open_maskdir(source, need=read or "any")
     if read is None:
@@ -112,9 +112,9 @@ def crf(
 
     manifest = folder.manifest
     dataset = dataset_for(data, manifest)
-    check_table(folder.classes, folder.path, dataset.classes, dataset.root)
+    classes = table_beside(folder, dataset)
     plan = Plan(
-        step="crf", out=out, kind="masks+scores" if scores else "masks", classes=dataset.classes,
+        step="crf", out=out, kind="masks+scores" if scores else "masks", classes=classes,
         options={
             "read": read, **parameters, "background": probabilities.rule if probabilities else None,
             "label_confidence": label_confidence, "all_labels": all_labels,
@@ -122,7 +122,7 @@ def crf(
         data=data_ref(dataset), split=dataset.split, inputs=[folder.as_input(read)], supervision=inherit(manifest),
         score_type="probability" if scores else None,
     )  # fmt: skip
-    work = _Crf(folder, dataset, probabilities, parameters, label_confidence, all_labels, scores)
+    work = _Crf(folder, dataset, classes, probabilities, parameters, label_confidence, all_labels, scores)
     ids = run.select(shared_ids(folder, dataset))
     # pydensecrf holds the GIL: threads would wait for each other
     return per_image(plan, run, ids, work, backend="processes" if engine == "pydensecrf" else "threads")
@@ -132,6 +132,7 @@ def crf(
 class _Crf:
     folder: MaskDir
     dataset: Dataset
+    classes: ClassTable
     probabilities: Probabilities | None
     parameters: dict[str, Any]
     confidence: float | None
@@ -143,17 +144,17 @@ class _Crf:
 
         if self.probabilities is not None:
             return self._refined(name, *self._from_scores(name, self.probabilities))
-        mask = self._mask(name, self.dataset.classes)
+        mask = self._mask(name)
         if (mask == 255).all():
             reason = "the mask is all 255"
             return Output(dropped=reason) if self.marginals else Output(mask=mask, fell_back=reason)
         return self._refined(name, *self._from_mask(mask))
 
-    def _mask(self, name: str, classes: ClassTable) -> NDArray[np.uint8]:
+    def _mask(self, name: str) -> NDArray[np.uint8]:
         from wsscli.steps._sources import check_values
 
         mask = self.folder.mask(name)
-        check_values(mask, self.folder.mask_path(name), classes)
+        check_values(mask, self.folder.mask_path(name), self.classes)
         return mask
 
     def _from_mask(self, mask: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

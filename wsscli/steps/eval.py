@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from wsscli.errors import UsageError
 from wsscli.steps._data import Data
 from wsscli.steps._evaluation import Comparison, Evaluation, Row
+from wsscli.steps._jaccard import check_options, chosen_groups, compare, foreground_row, groups_of
 from wsscli.steps._judge import Judge, Side, Tally, choose_side
 from wsscli.steps._run import Run, one_thread_libraries
 from wsscli.steps._target import class_table, find_target, images_to_judge
@@ -56,6 +57,7 @@ def evaluate(
     background: str | None = None,
     sweep: str | None = None,
     boundary: bool = False,
+    foreground: bool = False,
     bootstrap: bool = False,
     draws: int = 1000,
     data: Data = Data(),
@@ -73,7 +75,9 @@ def evaluate(
         background: Judge the argmax of cam scores beside this background, const:T or power:A.
         sweep: Judge cam scores at each of these constant backgrounds, 0.05:0.95:0.05 or 0.1,0.2,0.3.
         boundary: Add boundary IoU (outlines as wide as 2 % of the image's diagonal).
-        bootstrap: Add the paired interval of each further directory's mIoU against the first's.
+        foreground: Judge foreground against background, without classes: Jaccard index of every image (but those whose
+            truth has no foreground), averaged per class of the images' labels (a class folder), then over these.
+        bootstrap: Add the paired interval of each further directory's mIoU (or Jaccard) against the first's.
         draws: Draws of the bootstrap.
         data: The data set with the true masks; taken from the directories' manifests where it is left out.
         part: Which images.
@@ -87,19 +91,22 @@ def evaluate(
 
     Source: Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 2015, section 4.3.
     """
+    from wsscli.classes import FOREGROUND
     from wsscli.evaluate.sweep import parse_range
     from wsscli.maskdir.maskdir import open_maskdir
 
     if bootstrap and (len(directories) < 2 or sweep):
         have = "a sweep" if sweep else f"{len(directories)} directory"
         raise UsageError(f"--bootstrap compares two or more directories, but there is {have}; leave it out")
+    if foreground:
+        check_options(boundary=boundary, sweep=sweep)
     if boundary and sweep:
         raise UsageError("--boundary and --sweep: outlines are judged at one background; give it with --background")
     thresholds = parse_range(sweep) if sweep else []
     sides = [choose_side(open_maskdir(path), background, thresholds) for path in directories]
-    target = find_target(truth, data, [side.folder for side in sides])
-    table = class_table(target, data, sides)
-    chosen = [table.id(name) for name in classes] if classes and table else None
+    target = find_target(truth, data, [side.folder for side in sides], foreground=foreground)
+    table = FOREGROUND if foreground else class_table(target, data, sides)
+    chosen = [table.id(name) for name in classes] if classes and table and not foreground else None
     if classes and table is None:
         raise UsageError("--classes needs a class table: give --data, or --class-names cat,dog,... in the order of ids")
     names, lacking = images_to_judge(target, sides, missing, part.run)
@@ -111,13 +118,23 @@ def evaluate(
             target.name,
         )
         return None
-    judge = Judge(target.read, sides, len(table) if table else _NO_TABLE, unlabelled, boundary, bootstrap)
+    per_image = bootstrap or foreground
+    judge = Judge(target.read, sides, len(table) if table else _NO_TABLE, unlabelled, boundary, per_image, foreground)
+    groups = groups_of(target, names) if foreground else None
+    chosen = chosen_groups(groups, classes) if groups else chosen
     tallies = _count(judge, names, part.run.threads)
     table = table or _found_classes(tallies)
     rows: list[Row] = []
     for side, tally, absent in zip(sides, tallies, lacking, strict=True):
-        rows += _rows(side, tally, table, chosen, unlabelled, target.split, len(names), absent)
-    comparisons = _compare(judge, tallies, directories, chosen, draws, part.seed) if bootstrap else []
+        if groups:
+            rows.append(foreground_row(side, tally, groups, chosen, target.split, absent))
+        else:
+            rows += _rows(side, tally, table, chosen, unlabelled, target.split, len(names), absent)
+    comparisons: list[Comparison] = []
+    if bootstrap and groups:
+        comparisons = compare(sides, tallies, groups, chosen, draws, part.seed)
+    elif bootstrap:
+        comparisons = _compare(judge, tallies, directories, chosen, draws, part.seed)
     skipped = len(part.run.select(target.ids)) - len(names)
     return Evaluation(
         target.split,
@@ -130,6 +147,7 @@ def evaluate(
         table,
         rows,
         comparisons,
+        foreground,
     )
 
 

@@ -11,6 +11,7 @@ from wsscli.steps._data import Data
 from wsscli.steps._run import Run
 
 if TYPE_CHECKING:
+    from wsscli.classes import ClassTable
     from wsscli.data.dataset import Dataset
     from wsscli.maskdir.maskdir import MaskDir
     from wsscli.maskdir.writer import Output
@@ -50,25 +51,26 @@ def grabcut(
     from wsscli.steps._data import data_ref, dataset_for
     from wsscli.steps._ledger import inherit
     from wsscli.steps._run import Plan, per_image
-    from wsscli.steps._sources import check_table, shared_ids
+    from wsscli.steps._sources import shared_ids, table_beside
 
     folder = open_maskdir(source, need="masks")
     dataset = dataset_for(data, folder.manifest)
-    check_table(folder.classes, folder.path, dataset.classes, dataset.root)
+    classes = table_beside(folder, dataset)
     options: dict[str, Any] = {"iterations": iterations, "init": init, "scale": scale}
     check_options(**options)
     plan = Plan(
-        step="grabcut", out=out, kind="masks", options=options, classes=dataset.classes, data=data_ref(dataset),
+        step="grabcut", out=out, kind="masks", options=options, classes=classes, data=data_ref(dataset),
         split=dataset.split, inputs=[folder.as_input("masks")], supervision=inherit(folder.manifest),
     )  # fmt: skip
     ids = run.select(shared_ids(folder, dataset))
-    return per_image(plan, run, ids, _GrabCut(folder, dataset, options, run.seed))
+    return per_image(plan, run, ids, _GrabCut(folder, dataset, classes, options, run.seed))
 
 
 @dataclass(frozen=True)
 class _GrabCut:
     folder: MaskDir
     dataset: Dataset
+    classes: ClassTable
     options: dict[str, Any]
     seed: int
 
@@ -80,7 +82,7 @@ class _GrabCut:
         from wsscli.steps._sources import check_size, check_values
 
         image, mask, path = self.dataset.image(name), self.folder.mask(name), self.folder.mask_path(name)
-        check_values(mask, path, self.dataset.classes)
+        check_values(mask, path, self.classes)
         check_size(
             (mask.shape[0], mask.shape[1]), path, (image.shape[0], image.shape[1]), self.dataset.image_path(name)
         )

@@ -68,12 +68,12 @@ def grow(
             raise UsageError(f"{name} {value}: give a probability (0.85 and 0.99 are usual) or inf")
     folder, probable = open_maskdir(seeds, need="masks"), open_maskdir(scores, need="scores")
     _same_split(folder, probable)
-    check_table(folder.classes, folder.path, probable.classes, probable.path)
+    check_table(folder.classes, folder.path, probable.classes, probable.path, class_free=False)
     source = Probabilities.of(probable, background, default=REFINED_BACKGROUND)
     dataset = _dataset(data, folder.manifest, probable.manifest)
     classes = folder.classes or probable.classes
     if dataset is not None:
-        check_table(probable.classes, probable.path, dataset.classes, dataset.root)
+        check_table(probable.classes, probable.path, dataset.classes, dataset.root, class_free=False)
         classes = dataset.classes
 
     ids = run.select(shared_ids(folder, dataset) if dataset is not None else folder.ids)

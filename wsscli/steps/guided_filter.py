@@ -67,7 +67,7 @@ def guided_filter(
     from wsscli.steps._data import data_ref, dataset_for
     from wsscli.steps._ledger import inherit
     from wsscli.steps._run import Plan, per_image
-    from wsscli.steps._sources import check_table, shared_ids
+    from wsscli.steps._sources import shared_ids, table_beside
 
     folder = open_maskdir(source, need=read or "any")
     if read is None:
@@ -79,14 +79,13 @@ def guided_filter(
 
     manifest = folder.manifest
     dataset = dataset_for(data, manifest)
-    check_table(folder.classes, folder.path, dataset.classes, dataset.root)
-    classes: ClassTable | None
+    table = table_beside(folder, dataset)
+    classes: ClassTable | None = table
     if read == "scores":
         assert manifest is not None  # scores are read from directories written by wss only
         kind, score_type, classes = "scores", manifest.score_type, manifest.classes
     else:
         kind, score_type = ("masks+scores", "probability") if scores else ("masks", None)
-        classes = dataset.classes
     plan = Plan(
         step="guided-filter", out=out, kind=kind, options={"read": read, **parameters}, classes=classes,
         data=data_ref(dataset), split=dataset.split, inputs=[folder.as_input(read)], supervision=inherit(manifest),
@@ -95,7 +94,7 @@ def guided_filter(
     ids = run.select(shared_ids(folder, dataset))
     if read == "scores":
         return per_image(plan, run, ids, _Scores(folder, dataset, parameters, score_type))
-    return per_image(plan, run, ids, _Masks(folder, dataset, parameters, scores))
+    return per_image(plan, run, ids, _Masks(folder, dataset, table, parameters, scores))
 
 
 @dataclass(frozen=True)
@@ -134,6 +133,7 @@ class _Scores:
 class _Masks:
     folder: MaskDir
     dataset: Dataset
+    table: ClassTable
     parameters: dict[str, Any]
     scores: bool
 
@@ -146,7 +146,7 @@ class _Masks:
         from wsscli.steps._sources import check_values
 
         mask, path = self.folder.mask(name), self.folder.mask_path(name)
-        check_values(mask, path, self.dataset.classes)
+        check_values(mask, path, self.table)
         classes = np.unique(mask[mask != IGNORE]).astype(np.int64)
         if not len(classes):
             reason = "the mask is all 255"

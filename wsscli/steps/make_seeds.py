@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import UsageError
 from wsscli.steps._data import Data, data_ref, dataset_for
+from wsscli.steps._foreground import Foreground, check_threshold, foreground, foreground_source
 from wsscli.steps._heatmaps import FromModel, FromScores, Made, open_cams, refuse_options
 from wsscli.steps._options import changed, flag
 from wsscli.steps._run import Plan, Run, per_image
@@ -15,7 +16,7 @@ from wsscli.steps._self_guided import SelfGuiding, check_self_guiding, self_guid
 from wsscli.steps._sources import shared_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from wsscli.data.dataset import Dataset
     from wsscli.maskdir.writer import Output
@@ -34,13 +35,24 @@ _DSRG: dict[str, Any] = {
 }  # fmt: skip
 RECIPES = {"modern": _LITE0, "imagenet": _LITE0, "dsrg": _DSRG}
 
+_OF_MAPS = frozenset(("cams", "scales", "flip", "output_stride"))
+# method -> its options, of those that not all methods take
+TAKEN: dict[str, frozenset[str]] = {
+    "cam": _OF_MAPS | {
+        "class_map", "cam", "fg_rule", "fg_threshold", "bg_threshold", "bg_heat", "saliency", "saliency_supervision",
+        "bf16",
+    },
+    "self-guided": _OF_MAPS | set(SelfGuiding.__dataclass_fields__),
+    "foreground": frozenset(("fg_threshold", *Foreground.__dataclass_fields__)),
+}  # fmt: skip
+
 
 def make_seeds(
     out: Path,
     *,
     model: Path | None = None,
     cams: Path | None = None,
-    method: Literal["cam", "self-guided"] = "cam",
+    method: Literal["cam", "self-guided", "foreground"] = "cam",
     cam: Literal["cam", "grad-cam", "grad-cam++", "layer-cam"] = "cam",
     class_map: Path | None = None,
     scales: tuple[float, ...] | None = None,
@@ -53,6 +65,7 @@ def make_seeds(
     saliency: Path | None = None,
     saliency_supervision: str | None = None,
     self_guiding: SelfGuiding = SelfGuiding(),
+    class_free: Foreground = Foreground(),
     bf16: bool = False,
     device: str = "auto",
     data: Data = Data(),
@@ -66,12 +79,14 @@ def make_seeds(
 
     Args:
         out: The directory to write: scores of type `cam` and masks.
-        model: A directory of `train-cls`, or `imagenet` for the embedded classifier (no training; see --class-map).
+        model: A directory of `train-cls`, or `imagenet` for the embedded classifier (no training; see --class-map); of
+            --method foreground a directory of `train-seg --arch student` (or --foreground).
         cams: Instead of a model: a directory of cam scores (an earlier make-seeds, `wss import cam-npy`), for other
             seeds from the same heatmaps (left-out options are those of recipe modern); of --method cam masks alone are
             written then.
         method: cam = class activation maps and the hard seeds in them; self-guided = whole labels (no 255) from the
-            maps of `train-cls --arch self-guided`, refined by affinity and by the photo itself.
+            maps of `train-cls --arch self-guided`, refined by affinity and by the photo itself; foreground = whole
+            labels, the foreground that a class-free net finds taking the image's one class.
         cam: cam, grad-cam, grad-cam++ or layer-cam.
         class_map: JSON, class name -> list of ImageNet indices (0-999), for --model imagenet; VOC's classes when left
             out.
@@ -82,7 +97,7 @@ def make_seeds(
         fg_rule: max-fraction = at least --fg-threshold x the heatmap's maximum; quantile = the highest share; the
             recipe's when left out.
         fg_threshold: In (0, 1]; a higher max-fraction or a smaller quantile gives fewer, surer seeds; the recipe's
-            when left out.
+            when left out. Of --method foreground: pixels above it are foreground, Otsu's of each map when left out.
         bg_threshold: Pixels of smaller saliency are background seeds, where --bg-heat allows.
         bg_heat: Background seeds lie where every heatmap is below this share of its maximum, 1 = anywhere but on
             foreground seeds; the recipe's when left out.
@@ -100,24 +115,37 @@ def make_seeds(
         UsageError: an option is out of its range or does not fit the others.
         WssError: images without labels, classes that the model does not know, missing saliency, unreadable files.
 
-    Source: DSRG (Huang et al., CVPR 2018), section 3.1; Zhou et al. 2016; Ke and Hsu 2018, sections 3.2 to 3.4.
+    Source: DSRG (Huang et al., CVPR 2018), section 3.1; Zhou et al. 2016; Ke and Hsu 2018, sections 3.2 to 3.4; Jing et
+        al., Coarse-to-fine, section III-B.
     """
     from wsscli.data.dataset import require_labels
     from wsscli.nets.store import model_manifest
 
+    _check_method(
+        method,
+        {
+            "cams": cams, "class_map": class_map, "cam": None if cam == "cam" else cam, "scales": scales, "flip": flip,
+            "output_stride": output_stride, "fg_rule": fg_rule, "fg_threshold": fg_threshold,
+            "bg_threshold": None if bg_threshold == 0.06 else bg_threshold, "bg_heat": bg_heat, "saliency": saliency,
+            "saliency_supervision": saliency_supervision, "bf16": bf16 or None,
+        },
+        [*changed(self_guiding), *changed(class_free)],
+    )  # fmt: skip
+    if method == "foreground":
+        check_threshold(fg_threshold)
+        source = foreground_source(model, class_free, device, data)
+        ids = run.select(source.ids)
+        made = foreground(source, require_labels(source.dataset, ids), class_free, fg_threshold)
+        return _write(out, method, made, source.dataset, ids, run)
     if (model is None) == (cams is None):
         raise UsageError("give one of --model and --cams: where the heatmaps come from")
     asked = {"scales": scales, "flip": flip, "output_stride": output_stride}
-    own = {
-        "class_map": class_map, "cam": None if cam == "cam" else cam, "fg_rule": fg_rule, "fg_threshold": fg_threshold,
-        "bg_threshold": None if bg_threshold == 0.06 else bg_threshold, "bg_heat": bg_heat, "saliency": saliency,
-        "saliency_supervision": saliency_supervision, "bf16": bf16 or None,
-    }  # fmt: skip
     guided = method == "self-guided"
-    _check_method(method, own, self_guiding, stored=cams is not None)
+    if guided:
+        check_self_guiding(self_guiding, stored=cams is not None)
     stored, imagenet = None, str(model) == "imagenet"
     if cams is not None:
-        made_there = {**asked, **{name: own[name] for name in ("class_map", "cam", "bf16")}}
+        made_there = {**asked, "class_map": class_map, "cam": None if cam == "cam" else cam, "bf16": bf16 or None}
         refuse_options(cams, made_there | {"device": None if device == "auto" else device})
         stored = open_cams(cams)
         manifest = stored.manifest
@@ -143,13 +171,17 @@ def make_seeds(
     if guided:
         made = self_guided(model, manifest, stored, dataset, labels, options, self_guiding, device)
     else:
-        source = saliency_source(saliency, saliency_supervision, ids)
+        salient = saliency_source(saliency, saliency_supervision, ids)
         heatmaps: FromScores | FromModel
         if stored is not None:
             heatmaps = FromScores.of(stored, dataset)
         else:
             heatmaps = FromModel.of(model, manifest, class_map, dataset, labels, cam, options, device, bf16=bf16)
-        made = _hard(heatmaps, source, thresholds, dataset, labels, keep=stored is None)
+        made = _hard(heatmaps, salient, thresholds, dataset, labels, keep=stored is None)
+    return _write(out, method, made, dataset, ids, run)
+
+
+def _write(out: Path, method: str, made: Made, dataset: Dataset, ids: Sequence[str], run: Run) -> Path:
     plan = Plan(
         step="make-seeds",
         out=out,
@@ -160,7 +192,7 @@ def make_seeds(
         split=dataset.split,
         inputs=made.inputs,
         supervision=("image-labels", *made.supervision),
-        score_type="cam" if made.kind == "masks+scores" else None,
+        score_type=made.score_type if made.kind == "masks+scores" else None,
     )
     with made.threads:
         return per_image(plan, run, ids, made.work)
@@ -203,16 +235,13 @@ def _hard(
     )
 
 
-def _check_method(method: str, own: Mapping[str, Any], guiding: SelfGuiding, *, stored: bool) -> None:
-    """Raises UsageError for an option that the method does not take."""
-    if method == "self-guided":
-        strange = [name for name, value in own.items() if value is not None]
-        check_self_guiding(guiding, stored=stored)
-    else:
-        strange = changed(guiding)
-    if strange:
-        takes = "cam" if method == "self-guided" else "self-guided"
-        raise UsageError(f"{flag(strange[0])}: --method {method} does not take it, --method {takes} does")
+def _check_method(method: str, given: Mapping[str, Any], changed: Sequence[str]) -> None:
+    """Raises UsageError for an option that the method does not take; None is not given."""
+    for name in [*(name for name, value in given.items() if value is not None), *changed]:
+        if name not in TAKEN[method]:
+            takers = [f"--method {other}" for other, options in TAKEN.items() if name in options]
+            do = "does" if len(takers) == 1 else "do"
+            raise UsageError(f"{flag(name)}: --method {method} does not take it, {' and '.join(takers)} {do}")
 
 
 def _resolve(recipe: str, method: str, **given: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wsscli.maskdir.manifest import Manifest
     from wsscli.maskdir.scores import Scores
     from wsscli.maskdir.writer import Output
-    from wsscli.nets.store import Net
+    from wsscli.nets.store import Segmenter
 
 
 def predict(
@@ -69,7 +69,7 @@ def predict(
     """
     from wsscli.maskdir.manifest import Input
     from wsscli.nets.device import halve_convolutions, native_bf16, pick_device
-    from wsscli.nets.store import load_model, model_manifest
+    from wsscli.nets.store import load_segmenter, model_manifest
 
     if not masks and not scores:
         raise UsageError("--no-masks without --scores: nothing to write; add --scores")
@@ -84,7 +84,7 @@ def predict(
     ids = run.select(dataset.ids)
     chosen = pick_device(device)
     half = native_bf16(chosen) if bf16 is None else bf16
-    net = load_model(model, chosen, arch="segmentation", output_stride=output_stride)
+    net = load_segmenter(model, chosen, output_stride=output_stride)
     net.size = size or net.size
     if half:
         halve_convolutions(net)
@@ -116,14 +116,18 @@ def predict(
 def _dataset(images: Path | None, data: Data, manifest: Manifest) -> Dataset:
     if images is None:
         return dataset_for(data, manifest, other_split=True)
-    if data.labels is not None:
-        raise UsageError("--images are photos without labels; leave --labels out, or name the data set with --data")
+    for name, given in (("--labels", data.labels), ("--class-folders", data.class_folders)):
+        if given is not None:
+            raise UsageError(f"--images are photos without labels; leave {name} out, or name the data set with --data")
     return dataset_for(replace(data, data=images, format="images", split=None, class_names=None))
 
 
 def _labels(dataset: Dataset, ids: list[str], net: Any) -> Mapping[str, tuple[int, ...]]:
+    from wsscli.classes import FOREGROUND
     from wsscli.data.dataset import require_labels
 
+    if net.classes == FOREGROUND != dataset.classes:
+        raise WssError("--labels-only: the net tells foreground from background and knows no classes; leave it out")
     if dataset.classes != net.classes:
         raise WssError(
             f"--labels-only: {dataset.root} has other classes than the net ({len(dataset.classes)} and "
@@ -136,7 +140,7 @@ def _segment(
     name: str,
     *,
     dataset: Dataset,
-    net: Net,
+    net: Segmenter,
     labels: Mapping[str, tuple[int, ...]] | None,
     masks: bool,
     scores: bool,
@@ -161,7 +165,7 @@ def _segment(
 
 
 def probabilities(
-    net: Net,
+    net: Segmenter,
     image: Any,
     classes: tuple[int, ...] | None = None,
     *,
@@ -203,7 +207,7 @@ def probabilities(
 
     with torch.inference_mode():
         total = multiscale(
-            maps_of, image, scales=[factor * scale for scale in scales], flip=flip, stride=net.backbone.stride,
+            maps_of, image, scales=[factor * scale for scale in scales], flip=flip, stride=net.stride,
             device=device,
         )  # fmt: skip
     mean = torch.from_numpy(total / (len(set(scales)) * (2 if flip else 1)))

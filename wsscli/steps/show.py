@@ -173,6 +173,8 @@ class _Drawing:
     boundaries: bool
 
     def row(self, name: str) -> list[Tile]:
+        from wsscli.classes import FOREGROUND
+        from wsscli.maskdir.classfree import class_free
         from wsscli.report.overlay import fit_size, resize_image
         from wsscli.steps._pictures import Tile, absent_tile, score_tiles
 
@@ -181,6 +183,8 @@ class _Drawing:
         photo = resize_image(image, fit_size((height, width), self.size)) if self.size else image
         true_mask = self.dataset.truth(name) if self.truth else None
         labels = self.dataset.labels(name)
+        if self.table == FOREGROUND:
+            true_mask, labels = class_free(true_mask) if true_mask is not None else None, None
         tiles = [Tile(photo, "image", f"{width}x{height}")]
         for column in self.columns:
             opened = column.opened

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from wsscli.classes import FOREGROUND
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._init import Init
-from wsscli.steps._ledger import inherit
+from wsscli.steps._ledger import of_masks
+from wsscli.steps._options import changed
 from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader, watched_by
 from wsscli.steps._snapshots import FOLDER, Snapshots, check_snapshots, curve_watcher
-from wsscli.steps._sources import check_table, mask_reader, shared_ids
+from wsscli.steps._sources import check_size, check_table, mask_reader, shared_ids
+from wsscli.steps._student import train_student
 from wsscli.steps._train import (
     Task,
     Training,
@@ -27,12 +30,16 @@ from wsscli.steps._train import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from wsscli.classes import ClassTable
     from wsscli.data.dataset import Dataset
     from wsscli.maskdir.maskdir import MaskDir
-    from wsscli.nets.segmenter import DeepLab
+    from wsscli.nets.store import Segmenter
     from wsscli.train.loop import Samples
     from wsscli.train.meter import SupervisionMeter
     from wsscli.train.objectives import Masks, Seeds
@@ -44,7 +51,7 @@ def train_seg(
     source: Path,
     out: Path,
     *,
-    arch: Literal["deeplab", "deeplab-largefov"] = "deeplab",
+    arch: Literal["deeplab", "deeplab-largefov", "fpn", "dfpn", "student"] = "deeplab",
     loss: Literal["ce", "seed", "balanced-seed"] = "ce",
     backbone: str = "lite0",
     init: str = "imagenet",
@@ -52,6 +59,7 @@ def train_seg(
     hidden: int | None = None,
     size: int | None = None,
     loss_step: int | None = None,
+    foreground: bool = False,
     seeding: Seeding = Seeding(),
     training: Training = Training(),
     data: Data = Data(),
@@ -62,20 +70,27 @@ def train_seg(
     A killed training goes on where it was when the same command runs again.
 
     Args:
-        source: The mask directory, or a folder of indexed PNGs (then name the photos with --data).
+        source: The mask directory, or a folder of indexed PNGs (then name the photos with --data); for --arch student
+            also a directory of `wss saliency`.
         out: The model directory to write.
         arch: deeplab = four dilated branches, rates 6/12/18/24 (ASPP, version 2); deeplab-largefov = one branch
-            with rate 12 (version 1). A model given by --init hands on its rates.
+            with rate 12 (version 1); fpn = a feature pyramid, scores at stride 4; dfpn = the same with branches of
+            dilated convolutions, rates 2/4/8; student = eight convolutions from random weights, which learn the
+            foreground of a teacher's soft masks or masks, without classes. A model given by --init hands on its rates.
         loss: ce = cross-entropy, the mean over the labelled pixels of each image; for seeds: balanced-seed =
             foreground and background seeds of an image each with a mean of its own (DSRG), seed = one mean (SEC).
         backbone: lite0, vgg16, resnet50, resnet101, timm:NAME, or tiny (for tests).
         init: imagenet, none, a weights file (.pth, .safetensors) or an earlier model directory (of train-cls too);
             several, separated by commas: what the first lacks comes from the next.
-        output_stride: Pixels a step of the feature map (8, 16 or 32); the backbone's usual one when left out.
-        hidden: Channels of the branches; 1024 as in the papers, fewer for the small backbones, when left out.
+        output_stride: Pixels a step of the backbone's feature map (8, 16 or 32); the backbone's usual one when left
+            out, its largest for fpn and dfpn.
+        hidden: Channels of the branches (1024 as in the papers, fewer for the small backbones, when left out) or of
+            the pyramid (256, fewer for the small backbones).
         size: Pixels of an image's longer side at scale 1, and at prediction; when left out the recipe's, or the
             crop's side where images are warped to it.
         loss_step: Every N-th row and column of pixels enters the loss; the recipe's when left out.
+        foreground: Learn foreground against background, without classes: masks of any classes become 1 where there
+            is one.
 
     Returns:
         The model directory.
@@ -86,19 +101,31 @@ def train_seg(
             a loss that is not a number any more.
 
     Source: DeepLab v1, v2 (Chen et al.); DSRG, sections 3.2, 3.3 and 4.1 (`--recipe dsrg`: with a seeding loss its
-        first training, with ce its retraining).
+        first training, with ce its retraining); Croitoru et al. 2017 (student).
     """
     from wsscli.maskdir.maskdir import open_maskdir
     from wsscli.nets.device import pick_device
+    from wsscli.nets.store import ARCHITECTURES
     from wsscli.train.loop import fit
 
+    if arch not in _segmenters():
+        raise UsageError(f"--arch {arch}: train-seg builds {', '.join(_segmenters())}")
+    if arch == "student":
+        asked = {
+            "loss": None if loss == "ce" else loss, "backbone": None if backbone == "lite0" else backbone,
+            "output_stride": output_stride, "hidden": hidden, "size": size, "loss_step": loss_step,
+        }  # fmt: skip
+        strange = [*(name for name, value in asked.items() if value is not None), *changed(seeding)]
+        return train_student(source, out, init=init, strange=strange, training=training, data=data, run=run)
     check_seeding(seeding, loss)
+    if foreground and loss != "ce":
+        raise UsageError(f"--foreground: --loss {loss} needs the images' classes; take --loss ce")
     masks = open_maskdir(source, need="masks")
     dataset = dataset_for(data, masks.manifest)
     # an image's labels are numbered by the data set, so seeds must be, too
-    if loss != "ce" or (masks.manifest is not None and masks.manifest.data is not None):
-        check_table(masks.classes, masks.path, dataset.classes, dataset.root)
-    classes = masks.classes or dataset.classes
+    if not foreground and (loss != "ce" or (masks.manifest is not None and masks.manifest.data is not None)):
+        check_table(masks.classes, masks.path, dataset.classes, dataset.root, class_free=loss == "ce")
+    classes = FOREGROUND if foreground else masks.classes or dataset.classes
     there = shared_ids(masks, dataset)
     if len(there) < len(dataset.ids):
         log.info("%s: %d of %d images of split %s have a mask", source, len(there), len(dataset.ids), dataset.split)
@@ -108,35 +135,41 @@ def train_seg(
     start = Init.of(init)
     device = pick_device(training.device)
     task: Task = "segmentation" if loss == "ce" else "seeding"
-    values = resolve(training, task, len(ids), backbone=backbone, init=init, output_stride=output_stride, device=device)
+    own_stride = ARCHITECTURES[arch].output_stride
+    values = resolve(
+        training, task, len(ids), backbone=backbone, init=init, device=device,
+        output_stride=output_stride or (own_stride(backbone) if own_stride is not None else None),
+    )  # fmt: skip
     if size is not None:
         values["longer"] = size
     elif values["scale"] is None:  # warped to the crop: objects are about as large in a photo of that size
         values["longer"] = values["crop_size"]
     if values["longer"] < 32:
         raise UsageError(f"--size {size}: give 32 or more")
-    values["loss_step"] = min(values["loss_step"], values["output_stride"]) if loss_step is None else loss_step
-    if not 1 <= values["loss_step"] <= values["output_stride"]:
-        raise UsageError(f"--loss-step {loss_step}: give 1 to the output stride, {values['output_stride']}")
     model = _build(classes, arch, backbone, start, hidden, values, run.seed)
+    values["loss_step"] = min(values["loss_step"], model.stride) if loss_step is None else loss_step
+    if not 1 <= values["loss_step"] <= model.stride:
+        raise UsageError(f"--loss-step {loss_step}: give 1 to the stride of the net's output, {model.stride}")
     plan = Plan(
         step="train-seg",
         out=out,
         kind="model",
         options={
             "arch": arch, "loss": loss, "backbone": backbone, "init": start.kind, "hidden": model.hidden,
-            "device": device.type, **values, **(seeding_options(seeding, device.type) if loss != "ce" else {}),
+            "device": device.type, **values, **({"foreground": True} if foreground else {}),
+            **(seeding_options(seeding, device.type) if loss != "ce" else {}),
         },
         classes=classes,
         data=data_ref(dataset),
         split=dataset.split,
         inputs=[masks.as_input("masks"), *start.inputs(), *watched_by(seeding.watch_supervision)],
         supervision=[
-            *_ledger(masks, dataset, len(ids)), *start.supervision(), *(["image-labels"] if loss != "ce" else []),
+            *of_masks(masks, dataset.root, len(ids)), *start.supervision(), *(["image-labels"] if loss != "ce" else []),
         ],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
-    what = _work(seeding, loss, masks, dataset, ids, classes, values, model, run, device, out)
+    read = _foreground_reader(masks, dataset) if foreground else mask_reader(masks, dataset, classes)
+    what = _work(seeding, loss, read, dataset, ids, classes, values, model, run, device, out)
     job = open_job(plan, run, ids)
     if job is None:
         return discard_checkpoint(out, run)
@@ -166,12 +199,12 @@ class _Work:
 def _work(
     seeding: Seeding,
     loss: str,
-    masks: MaskDir,
+    read_mask: Callable[[str], NDArray[np.uint8]],
     dataset: Dataset,
     ids: list[str],
     classes: ClassTable,
     values: dict[str, Any],
-    model: DeepLab,
+    model: Segmenter,
     run: Run,
     device: torch.device,
     out: Path,
@@ -181,8 +214,7 @@ def _work(
     from wsscli.train.objectives import Masks
     from wsscli.train.samples import MaskSamples, SeedSamples
 
-    stride, step = model.backbone.stride, values["loss_step"]
-    read_mask, how = mask_reader(masks, dataset, classes), augment_of(values, model)
+    stride, step, how = model.stride, values["loss_step"], augment_of(values, model)
     if loss == "ce":
         return _Work(MaskSamples(ids, dataset.image, read_mask, how, run.seed), Masks(stride, step))
     labels = require_labels(dataset, ids)
@@ -198,6 +230,24 @@ def _work(
     return _Work(samples, objective, meter, snapshots if names else None)
 
 
+def _segmenters() -> list[str]:
+    from wsscli.nets.store import ARCHITECTURES
+
+    return [name for name, row in ARCHITECTURES.items() if row.use == "segmentation"]
+
+
+def _foreground_reader(masks: MaskDir, dataset: Dataset) -> Callable[[str], NDArray[np.uint8]]:
+    """What reads an image's mask as 0, 1 and 255, whatever its classes; raises WssError where the size does not fit."""
+    from wsscli.maskdir.classfree import class_free
+
+    def read(name: str) -> NDArray[np.uint8]:
+        mask = masks.mask(name)
+        check_size((mask.shape[0], mask.shape[1]), masks.mask_path(name), dataset.size(name), dataset.image_path(name))
+        return class_free(mask)
+
+    return read
+
+
 def _require_labelled(masks: MaskDir, ids: list[str]) -> None:
     from wsscli.classes import IGNORE
 
@@ -205,13 +255,6 @@ def _require_labelled(masks: MaskDir, ids: list[str]) -> None:
         raise WssError(
             f"{masks.path}: no labelled pixel in any of its {len(ids)} masks (all 255); nothing to learn from"
         )
-
-
-def _ledger(masks: MaskDir, dataset: Dataset, images: int) -> list[str]:
-    """What supervision the masks stand for; a plain folder within the data set holds its true masks."""
-    if masks.manifest is None and masks.path.resolve().is_relative_to(dataset.root.resolve()):
-        return [f"masks:{images}"]
-    return inherit(masks.manifest)
 
 
 def _build(
@@ -222,24 +265,26 @@ def _build(
     hidden: int | None,
     values: dict[str, Any],
     seed: int,
-) -> DeepLab:
+) -> Segmenter:
     import torch
 
-    from wsscli.nets.segmenter import RATES, DeepLab
+    from wsscli.nets.segmenter import RATES
+    from wsscli.nets.store import ARCHITECTURES, Segmenter
 
     if hidden is not None and hidden < 1:
         raise UsageError(f"--hidden {hidden}: give 1 or more")
     torch.manual_seed(seed)
-    model = DeepLab.build(
+    handed_on = {"rates": start.rates(len(RATES[arch]), values["output_stride"])} if arch in RATES else {}
+    model = ARCHITECTURES[arch].build(
         backbone,
         classes,
-        arch=arch,
         init=start.backbone,
         output_stride=values["output_stride"],
         hidden=hidden,
         dropout=values["dropout"],
         size=values["longer"],
-        rates=start.rates(len(RATES[arch]), values["output_stride"]),
+        **handed_on,
     )
+    assert isinstance(model, Segmenter)  # as the table of architectures says
     start.load(model)
     return model

@@ -84,6 +84,9 @@ def problems(source: Path, *, photos: bool = True, workers: int = 0, data: Data 
         if manifest.kind == "model":
             yield from _model_problems(source, manifest)
             return
+        yield from _part_problems(source, manifest, photos=photos, workers=workers, data=data)
+        if manifest.kind == "rounds":
+            return
     yield from _Check(source, manifest, Run(workers=workers).threads).problems(data, photos)
 
 
@@ -126,6 +129,18 @@ def _input_problem(path: Path, item: Input) -> Iterator[str]:
             f"{path}: the input '{item.role}' at {where} has changed since (digest {digest[7:19]}, was "
             f"{item.digest[7:19]})"
         )
+
+
+def _part_problems(source: Path, manifest: Manifest, *, photos: bool, workers: int, data: Data) -> Iterator[str]:
+    """The directories within one of `refine-round`; those of a round may be taken away, rounds of several may not."""
+    from wsscli.maskdir.writer import parts_of
+
+    parts = parts_of(source, manifest.step)
+    if manifest.kind == "rounds":
+        wanted = [f"round-{k}" for k in range(1, manifest.options.get("rounds", 0) + 1)]
+        yield from (f"{source / name}: missing" for name in wanted if name not in parts)
+    for name in parts:
+        yield from problems(source / name, photos=photos, workers=workers, data=data)
 
 
 def _model_problems(source: Path, manifest: Manifest) -> Iterator[str]:
@@ -268,12 +283,13 @@ class _Check:
     def _whole_problems(self, manifest: Manifest) -> Iterator[str]:
         from wsscli.maskdir.check import is_temporary, strays
         from wsscli.maskdir.manifest import NAME, content_digest
+        from wsscli.maskdir.writer import parts_of
 
         if content_digest(self.digests) != manifest.content:
             yield (
                 f"{self.root / NAME}: the files are not those that `wss {manifest.step}` wrote (their common digest "
                 "differs); something changed, added or took away a file"
             )
-        for relative in strays(self.root, self.digests):
+        for relative in strays(self.root, self.digests, parts_of(self.root, manifest.step)):
             what = "left behind by a stopped run" if is_temporary(relative) else "does not belong here"
             yield f"{self.root / relative}: {what}; remove it"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -29,29 +31,46 @@ def resize_mask(mask: Image, height: int, width: int) -> Image:
     return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
 
 
+def resize_map(values: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
+    """Resize numbers (h,w) to float32 (height, width) as `resize` does an image."""
+    shrinks = values.shape[0] > height and values.shape[1] > width
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(values.astype(np.float32), (width, height), interpolation=method), np.float32)
+
+
 def resized_crop(image: Image, size: int, rng: Rng, *, area: tuple[float, float]) -> Image:
-    """A random box of the image, resized to (size, size).
+    """A random box of the image (see `random_box`), resized to (size, size).
 
     Args:
         image: uint8 (H,W,3).
         size: side of the result.
         rng: random numbers.
+        area: least and largest share of the image's area.
+    """
+    return resize(image[random_box(image.shape[0], image.shape[1], rng, area=area)], size, size)
+
+
+def random_box(height: int, width: int, rng: Rng, *, area: tuple[float, float]) -> tuple[slice, slice]:
+    """Rows and columns of a random box of an image.
+
+    Args:
+        height, width: of the image.
+        rng: random numbers.
         area: least and largest share of the image's area; the box's sides are as 3:4 to 4:3.
 
     Source: Szegedy et al., Going Deeper with Convolutions, section 6.
     """
-    h, w = image.shape[:2]
     for _ in range(10):
-        pixels = h * w * rng.uniform(*area)
+        pixels = height * width * rng.uniform(*area)
         ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-        height, width = round(float(np.sqrt(pixels / ratio))), round(float(np.sqrt(pixels * ratio)))
-        if 0 < height <= h and 0 < width <= w:
+        h, w = round(float(np.sqrt(pixels / ratio))), round(float(np.sqrt(pixels * ratio)))
+        if 0 < h <= height and 0 < w <= width:
             break
     else:
-        height, width = h, w
-    top = int(rng.integers(h - height + 1))
-    left = int(rng.integers(w - width + 1))
-    return resize(image[top : top + height, left : left + width], size, size)
+        h, w = height, width
+    top = int(rng.integers(height - h + 1))
+    left = int(rng.integers(width - w + 1))
+    return slice(top, top + h), slice(left, left + w)
 
 
 def scaled_crop(

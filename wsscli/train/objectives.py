@@ -52,6 +52,29 @@ class Masks:
 
 
 @dataclass(frozen=True)
+class SoftMasks:
+    """Squared error of a soft mask (images, foreground float32 (N,2,H,W): share of foreground, share that is known).
+
+    The share of foreground is that of a place's known pixels times its known share; both are brought to the net's own
+    points, means of the pixels around. An image counts by its mean over what is known of it, one without any by 0.
+
+    Attributes:
+        step: distance of the net's points in pixels.
+
+    Source: Croitoru et al. 2017, section 4: the L2 loss between the student's soft mask and its teacher's.
+    """
+
+    step: int
+
+    def __call__(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        found = logits.softmax(1)[:, 1]  # (N,h,w)
+        share, known = at_grid(batch[1], self.step).unbind(1)  # (N,h,w)
+        target = torch.where(known > 0, share / known.clamp_min(1e-6), 0.0)
+        error = (known * (found - target).square()).sum((1, 2))
+        return (error / known.sum((1, 2)).clamp_min(1e-6)).mean()
+
+
+@dataclass(frozen=True)
 class SelfGuided:
     """Classification and affinity together (images, labels float (N,K)).
 
@@ -163,7 +186,7 @@ class Seeds:
 
 
 def at_grid(images: torch.Tensor, step: int) -> torch.Tensor:
-    """uint8 (N,3,H,W) -> float32 (N,3,h,w): the mean colour around every `step`-th row and column."""
+    """(N,C,H,W) -> float32 (N,C,h,w): the mean (of colours) around every `step`-th row and column."""
     pixels = images.float()
     if step == 1:
         return pixels

@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsscli.train.augment import Image, Rng, jitter, resize, resize_mask, resized_crop, sample_rng, scaled_crop
+from wsscli.train.augment import (
+    Image,
+    Rng,
+    jitter,
+    random_box,
+    resize,
+    resize_map,
+    resize_mask,
+    resized_crop,
+    sample_rng,
+    scaled_crop,
+)
 
 
 @dataclass(frozen=True)
@@ -19,8 +30,8 @@ class Augment:
     Attributes:
         crop: side of the square that goes into the net.
         longer: pixels of the image's longer side at scale 1 (masks only).
-        scale: with labels: share of the image's area that is cut out; with masks: scale of the image. None warps
-            the whole image to the square.
+        scale: with labels and soft masks: share of the image's area that is cut out; with masks: scale of the
+            image. None warps the whole image to the square.
         flip: mirror every other image.
         jitter: strength of the colour changes, 0 = none.
         fill: RGB behind the border of the image.
@@ -87,6 +98,50 @@ class MaskSamples:
         name = self.ids[index]
         image, mask = _varied(self.read(name), self.read_mask(name), self.augment, sample_rng(self.seed, epoch, index))
         return image, mask
+
+
+class SoftSamples:
+    """Photos and soft masks of their foreground: (uint8 (S,S,3), float32 (2,S,S)), a box of each warped to the square.
+
+    The first map is the foreground's share times the known share, the second the known share.
+
+    Args:
+        ids: the images.
+        read: a photo.
+        read_map: its foreground, float32 (h,w) in [0, 1] at any resolution, NaN where nobody knows.
+        augment: how samples are varied.
+        seed: of the training.
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        read: Callable[[str], Image],
+        read_map: Callable[[str], NDArray[np.float32]],
+        augment: Augment,
+        seed: int,
+    ) -> None:
+        self.ids, self.read, self.read_map, self.augment, self.seed = ids, read, read_map, augment, seed
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __call__(self, epoch: int, index: int) -> tuple[Image, NDArray[Any]]:
+        how, rng, name = self.augment, sample_rng(self.seed, epoch, index), self.ids[index]
+        image, foreground = self.read(name), self.read_map(name)
+        height, width = image.shape[:2]
+        known = np.isfinite(foreground)
+        maps = [np.where(known, foreground, 0), known]
+        if how.scale is not None:
+            box = random_box(height, width, rng, area=how.scale)
+            image, maps = image[box], [resize_map(m, height, width)[box] for m in maps]
+        image = resize(image, how.crop, how.crop)
+        both = np.stack([resize_map(m, how.crop, how.crop) for m in maps])  # (2,S,S)
+        if how.flip and rng.random() < 0.5:
+            image, both = image[:, ::-1], both[..., ::-1]
+        if how.jitter:
+            image = jitter(np.ascontiguousarray(image), how.jitter, rng)
+        return image, both
 
 
 class SeedSamples:
