@@ -1,6 +1,6 @@
 """What the targets of the affinity loss do: equation 4 as written, rows of both normalised, and |W - M|.
 
-    python benchmarks/bench_affinity.py [--data ../shared/data/voc] [--photos 4] [--steps 100] [--size 50]
+    python benchmarks/bench_affinity.py [--data ../shared/data/voc] [--photos 4] [--steps 20] [--size 50]
 
 The three affinity features of lite0's early stage are trained alone, from the paper's start (weights N(0, 0.01)), by
 SGD with the paper's rate for new layers (0.01, momentum 0.9). Before: the mean size of the loss's gradient by the
@@ -60,7 +60,7 @@ def main() -> None:
     root = Path(os.environ.get("WSS_TEST_DATA", HERE / "../../shared/data"))
     parser.add_argument("--data", type=Path, default=root / "voc")
     parser.add_argument("--photos", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--size", type=int, default=50)
     given = parser.parse_args()
     costs = {
