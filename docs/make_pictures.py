@@ -89,7 +89,7 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     made = {"chain": chain(root, names), "photos": photos(root), "self-guided": self_guided(root, names)}
     for name, picture in made.items():
-        Image.fromarray(picture).save(PICTURES / f"{name}.jpg", quality=84, subsampling=0, optimize=True)
+        Image.fromarray(picture).save(PICTURES / f"{name}.jpg", quality=76, subsampling=0, optimize=True)
     total = sum(path.stat().st_size for path in PICTURES.iterdir())
     print(f"{PICTURES}: {total} bytes")
     if total > LIMIT:
