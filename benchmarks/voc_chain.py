@@ -26,7 +26,13 @@ TEST = "--scales 0.75,1 --flip"
 
 
 class Chain:
-    """Runs commands, remembers how long they took, appends rows."""
+    """Runs commands, remembers how long they took, appends rows.
+
+    Attributes:
+        classes: what figures are means over.
+    """
+
+    classes = CLASSES
 
     def __init__(self, data: Path, out: Path, seed: int):
         self.data, self.out, self.seed = data, out, seed
@@ -52,7 +58,7 @@ class Chain:
         if has("results.csv", run=run, seed=self.seed):
             return
         target = self.out / name
-        command = ["wss", "eval", str(target), "--split", split, "--classes", CLASSES, *options, "--json"]
+        command = ["wss", "eval", str(target), "--split", split, "--classes", self.classes, *options, "--json"]
         found = json.loads(wss(command))["rows"][0]
         numbers = {key: round(found[key], 4) for key in FIELDS["results.csv"] if isinstance(found.get(key), float)}
         append(
@@ -71,7 +77,7 @@ class Chain:
         there = has("intervals.csv", first=first, second=second)
         if there or not all(Path(path, "wss.json").exists() for path in both):
             return
-        command = ["wss", "eval", *both, "--split", "val", "--classes", CLASSES, "--bootstrap", "--json"]
+        command = ["wss", "eval", *both, "--split", "val", "--classes", self.classes, "--bootstrap", "--json"]
         found = json.loads(wss(command))["comparisons"][0]
         append(
             "intervals.csv",
