@@ -74,7 +74,7 @@ complete -c wss -n "__fish_seen_subcommand_from train-cls" -l dry-run -d 'Say wh
 complete -c wss -n "__fish_seen_subcommand_from train-cls" -l overwrite -d 'Replace what another run left in the output directory'
 complete -c wss -n "__fish_seen_subcommand_from train-cls" -l keep-going -d 'Go on when an image fails; failures are listed as dropped, the exit code is 3'
 complete -c wss -n "__fish_seen_subcommand_from train-cls" -l help -d 'Show this message and exit'
-complete -c wss -n "__fish_seen_subcommand_from make-seeds" -s o -l out -r -d 'The directory to write: scores of type `cam` and seed masks'
+complete -c wss -n "__fish_seen_subcommand_from make-seeds" -s o -l out -r -d 'The directory to write: scores of type `cam` and masks'
 complete -c wss -n "__fish_seen_subcommand_from make-seeds" -l model -r -d 'A directory of `train-cls`, or `imagenet` for the embedded classifier (no training; see --class-map)'
 complete -c wss -n "__fish_seen_subcommand_from make-seeds" -l cams -r -d 'Instead of a model: a directory of cam scores (an earlier make-seeds, `wss import cam-npy`), for other seeds from the same heatmaps (left-out options are those of recipe modern); of --method cam masks alone are written then'
 complete -c wss -n "__fish_seen_subcommand_from make-seeds" -l method -r -f -a 'cam self-guided' -d 'cam = class activation maps and the hard seeds in them; self-guided = whole labels (no 255) from the maps of `train-cls --arch self-guided`, refined by affinity and by the photo itself'
