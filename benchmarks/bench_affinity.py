@@ -32,10 +32,11 @@ photos = runpy.run_path(str(HERE / "bench_crf.py"))["photos"]
 TARGETS = ("paper", "row-norm", "w")
 
 
-def follows(features: torch.Tensor, images: torch.Tensor) -> tuple[float, float]:
-    """Mean |W - M| and the correlation of W with M, over all pairs of pixels of all images."""
+def follows(features: torch.Tensor, images: torch.Tensor) -> tuple[float, float, float]:
+    """Mean |W - M|, the correlation of W with M and the mean of W, over all pairs of pixels of all images."""
     w, m = feature_affinity(features).flatten().numpy(), colour_similarity(images).flatten().numpy()
-    return float(np.abs(w - m).mean()), float(np.corrcoef(w, m)[0, 1]) if w.std() > 0 else 0.0
+    together = float(np.corrcoef(w, m)[0, 1]) if w.std() > 0 else 0.0
+    return float(np.abs(w - m).mean()), together, float(w.mean())
 
 
 def peak() -> float:
@@ -75,8 +76,13 @@ def main() -> None:
         _, early = net.backbone.with_early(net.backbone.normalise(images.byte()))
         early = F.interpolate(early, (given.size, given.size), mode="bilinear", align_corners=False)
     start = {name: value.clone() for name, value in net.aggregate.state_dict().items()}
-    print("| target | gradient by F before | mean abs(W - M) before | after | correlation of W and M before | after |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    head = ["target", "gradient by F before"]
+    head += [
+        f"{what} {when}"
+        for what in ("mean abs(W - M)", "correlation of W and M", "mean W")
+        for when in ("before", "after")
+    ]
+    print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     for target in TARGETS:
         net.aggregate.load_state_dict(start)
         optimiser = torch.optim.SGD(net.aggregate.parameters(), lr=0.01, momentum=0.9)
@@ -91,7 +97,7 @@ def main() -> None:
             optimiser.step()
         with torch.no_grad():
             after = follows(net.aggregate(early), small)
-        numbers = [f"{size:.1e}", f"{before[0]:.3f}", f"{after[0]:.3f}", f"{before[1]:.2f}", f"{after[1]:.2f}"]
+        numbers = [f"{size:.1e}", *(f"{part[i]:.3f}" for i in range(3) for part in (before, after))]
         print(f"| `{target}` | {' | '.join(numbers)} |")
     print(f"\n{len(squares)} photos at {given.size} x {given.size}, {given.steps} steps.\n")
     print("| grid | images | seconds | MiB above the start |")

@@ -3,7 +3,7 @@
     python benchmarks/voc_self_guided.py ../shared/data/voc [--out runs/voc] [--seed 0] [--only table,nets]
 
 Goes on from voc_chain.py's classifier in OUT, or makes it: from ImageNet alone eight epochs leave the localization maps
-weak (0.39 in place of 0.45). Labels of every stage are judged on train, without and with a CRF on them; nets on val, without and with the CRF at
+weak. Labels of every stage are judged on train, without and with a CRF on them; nets on val, without and with the CRF at
 test. A row is written as its arm ends and skipped when it is there. True masks enter no arm.
 """
 

@@ -32,8 +32,10 @@ unset WSS_SPLIT  # masks are of the student's split
 if [[ $network == resnet101 ]]; then
   refine=(--recipe coarse-to-fine --iterations 12000 "${refine[@]}")
 fi
+truth=()
 if [[ -n ${WATCH:-} ]]; then
   refine+=(--watch "$WATCH")
+  if [[ $WATCH != truth ]]; then truth=(--truth "$WATCH"); fi
 fi
 
 # Section III-B: a student of an unsupervised teacher finds what stands out; no label enters.
@@ -50,7 +52,7 @@ wss grabcut "$out/coarse" "${grabcut[@]}" -o "$out/enhanced"
 # Section III-D: with one round the directory is that round itself.
 last=$(wss refine-round "$out/enhanced" --rounds "$rounds" --backbone "$network" "${device[@]}" "${refine[@]}" -o "$out/rounds")
 if [[ -n ${WATCH:-} && ${EVAL:-1} == 1 ]]; then
-  wss eval "$out/coarse" "$out/enhanced" "$last/refined" "$last" --split train --missing skip
+  wss eval "$out/coarse" "$out/enhanced" "$last/refined" "$last" --split train --missing skip "${truth[@]}"
 fi
 
 wss predict "$last/model" --split val "${device[@]}" "${predict[@]}" -o "$out/val"

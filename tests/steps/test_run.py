@@ -228,3 +228,15 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
     per_image(plan(tmp_path / "torn"), Run(), IDS, work)
     assert kills >= 1
     assert tree(tmp_path / "torn") == tree(tmp_path / "whole")
+
+
+def test_an_input_within_the_output_is_refused_before_overwrite_takes_it_away(tmp_path):
+    inside = per_image(plan(tmp_path / "out/refined"), Run(), IDS, work)
+    whole = plan(tmp_path / "out")
+    whole.inputs = [Input("masks", str(inside.resolve()), read_manifest(inside).digest())]
+    with pytest.raises(WssError) as caught:
+        per_image(whole, Run(overwrite=True), IDS, work)
+    assert str(caught.value) == (
+        f"{tmp_path}/out: its input 'masks', {inside}, lies in it; a step never writes into what it reads, use another -o"
+    )
+    assert len(open_maskdir(inside).ids) == len(IDS)

@@ -124,10 +124,10 @@ class Round:
 
         Raises:
             UsageError: an option of the training is out of its range.
-            WssError: an input lies in the output, which --overwrite would take away, or no image has a mask.
+            WssError: no image has a mask.
         """
         start = Init.of(init)
-        plan = Plan(
+        return Plan(
             step=STEP, out=out, kind="masks", options=self._options(masks, init, start.kind), classes=self.classes,
             data=data_ref(self.dataset), split=self.dataset.split,
             inputs=[masks.as_input("masks"), *start.inputs(), *watched_by(self.how.watch)],
@@ -136,13 +136,6 @@ class Round:
                 *(["image-labels"] if self.labels is not None else []),
             ],
         )  # fmt: skip
-        for item in plan.inputs:
-            if Path(item.path).is_relative_to(out.resolve()):
-                raise WssError(
-                    f"{out}: its input '{item.role}', {item.path}, lies in it; a step never writes into what it reads, "
-                    "use another -o"
-                )
-        return plan
 
     def trained_on(self, masks: MaskDir) -> list[str]:
         """The images that have a mask, of those of the round.

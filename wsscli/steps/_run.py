@@ -122,6 +122,11 @@ def open_job(plan: Plan, run: Run, ids: Sequence[str]) -> Job | None:
             raise WssError(
                 f"{plan.out}: is also the input '{source.role}'; a step never writes into what it reads, use another -o"
             )
+        if Path(source.path).is_relative_to(plan.out.resolve()):  # --overwrite would take it away
+            raise WssError(
+                f"{plan.out}: its input '{source.role}', {source.path}, lies in it; a step never writes into what it "
+                "reads, use another -o"
+            )
     manifest = manifest_of(plan, run, ids)
     if run.dry_run:
         sources = ", ".join(f"{i.role} {i.path}" for i in plan.inputs) or "images only"
