@@ -67,6 +67,12 @@ def test_images_and_masks_are_no_classes(tmp_path):
     assert open_dataset(tmp_path / "images").format == "images"
 
 
+def test_true_masks_are_no_photos_of_a_plain_folder_either(tmp_path):
+    _images(tmp_path, "0001.jpg", "GroundTruth/0001.png", "more/2.jpg", "more/GroundTruth/2.png")
+    data = open_dataset(tmp_path)
+    assert (data.format, data.ids) == ("images", ("0001", "more/2"))
+
+
 def test_an_image_outside_the_class_folders(tmp_path):
     _images(tmp_path, "cat/a.jpg", "b.jpg")
     assert _fails(tmp_path, format="folders") == (

@@ -116,13 +116,19 @@ def test_masks_of_any_tool(scenes):
     for name in scenes.ids:
         mask = np.where(scenes.truth[name] > 0, 77, 0).astype(np.uint8)
         mask[0, 0] = 255
+        if name == "a":
+            mask[:] = 1
         write_mask(folder / f"{name}.png", mask)
     out = seeds(scenes, folder, data=Data(scenes.root, split="train"))
     found = open_maskdir(out)
     assert found.manifest.kind == "masks" and found.manifest.score_type is None
     assert found.manifest.supervision == ("external-model:unknown", "image-labels")
     assert found.manifest.options["foreground"] == "masks"
+    assert found.manifest.options["fg_threshold"] == 0.5
     np.testing.assert_array_equal(found.mask("b"), scenes.truth["b"])
+    (label,) = np.unique(scenes.truth["a"][scenes.truth["a"] > 0])
+    assert (found.mask("a") == label).all()
+    assert {"id": "a", "reason": "the foreground is the whole image"} in found.manifest.fell_back
 
 
 def test_the_data_sets_own_masks_stand_in_the_ledger(scenes):

@@ -286,7 +286,7 @@ def test_nothing_left_is_an_error_that_names_the_round(scenes, message):
     reason = read_manifest(out / "round-1/refined").dropped[0]["reason"]
     assert text == (
         f"{out}/round-1: nothing is left to train on after this round, all 4 images are dropped ('a': {reason}); train "
-        "longer (--epochs or --iterations), or move --min-foreground and --max-foreground"
+        "longer (--epochs or --iterations), or move --min-foreground and --max-foreground, with --overwrite or another -o"
     )
     assert reason.endswith(", below 99%")
     assert not read_manifest(out).complete
@@ -462,6 +462,10 @@ def test_a_directory_of_true_masks(scenes, message):
         f"{some}: no true mask of 2 of the 4 images, the first is 'c'; train on a part with --ids, or leave --watch out"
     )
     shutil.rmtree(scenes.root / "SegmentationClass")
+    mask = truth / "d.png"
+    mask.write_bytes(mask.read_bytes()[:40])
+    assert str(mask) in message(WssError, refine, scenes, "late", watch=str(truth))
+    assert not (scenes.out / "late").exists()  # told before anything was trained
     assert message(WssError, refine, scenes, "o", watch="truth") == (
         f"{scenes.root}: has no true masks; give a directory of them with --watch DIR"
     )

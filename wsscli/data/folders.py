@@ -215,7 +215,7 @@ def open_images(path: Path, split: str | None, labels: Path | None, classes: Cla
             raise WssError(f"{path}: not the name of an image; check the path (known are .jpg, .png and the like)")
         root, suffixes = path.parent, {check_id(name, str(path)): suffix}
     else:
-        root, suffixes = path, list_images(path)
+        root, suffixes = path, list_images(path, leave=TRUTH)
     if not suffixes:
         raise WssError(f"{path}: no image in this folder; check the path (known are .jpg, .png and the like)")
     table = classes or read_class_list(root) or ClassTable.of(())

@@ -146,6 +146,8 @@ def foreground(source: Source, labels: Labels, options: Foreground, threshold: f
             "name; take --label-count all"
         )
     names = source.dataset.classes.names
+    # what a mask says is no matter of Otsu, which finds no threshold in a mask of one value
+    cut = threshold if threshold is not None or source.soft else 0.5
 
     def work(name: str) -> Output:
         from wsscli.maskdir.writer import Output
@@ -157,13 +159,13 @@ def foreground(source: Source, labels: Labels, options: Foreground, threshold: f
             return Output(dropped=f"{len(classes)} classes, not one: {held}" if classes else "no class")
         found = source.of(name)
         label = classes[0] if len(classes) == 1 else IGNORE if classes else 0
-        made = foreground_labels(found.full()[0], label, threshold)
+        made = foreground_labels(found.full()[0], label, cut)
         reason = made.reason if classes else "no class, so no foreground"
         # so that what is likelier than not in the scores is what the mask has
         soft = centred(found.scores[0], made.threshold)
         return Output(made.labels, _shared(soft, found.size, classes) if source.soft else None, fell_back=reason)
 
-    rule = "otsu" if threshold is None else threshold
+    rule = "otsu" if cut is None else cut
     return Made(
         work,
         "masks+scores" if source.soft else "masks",

@@ -281,7 +281,7 @@ class _Making:
             raise WssError(
                 f"{self.job.path}: nothing is left to train on after this round, all {images} images are dropped "
                 f"('{dropped[0]['id']}': {dropped[0]['reason']}); train longer (--epochs or --iterations), or move "
-                "--min-foreground and --max-foreground"
+                "--min-foreground and --max-foreground, with --overwrite or another -o"
             )
         if dropped:
             log.info(

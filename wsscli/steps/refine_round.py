@@ -186,6 +186,9 @@ def _round(how: How, masks: MaskDir, dataset: Dataset, run: Run) -> Round:
         ids = run.select(_of_one_class(masks, dataset, names) if how.label_count == "single" else names)
         labels = require_labels(dataset, ids)
     truth = truth_reader(how.watch, dataset, dataset.classes, ids, "--watch")
+    if truth is not None:
+        for name in ids:
+            truth(name)  # what is wrong with one must show before the training
     return Round(how, dataset, FOREGROUND if how.foreground else dataset.classes, ids, labels, truth)
 
 
