@@ -22,6 +22,7 @@ from wsscli.maskdir.png import write_mask
 
 CLASSES = "background,cat,cow,dog,horse,sheep"
 ROUND = "--grabcut-scale 0.5 --watch truth"
+PLAIN = "--no-grabcut --watch truth"
 
 
 class CoarseToFine(Chain):
@@ -79,9 +80,6 @@ class CoarseToFine(Chain):
         self.step("c2f-full-val", f"predict {start} --split val {TEST}")
         self.score("coarse to fine: net on true masks of the same images, trained twice", "c2f-full-val", "val")
         return "c2f-full"
-
-
-PLAIN = "--no-grabcut --watch truth"
 
 
 def boxes(source: Path, out: Path) -> None:

@@ -83,16 +83,18 @@ class _AffinityLoss(torch.autograd.Function):
         n, c, h, w = features.shape
         loss, slope = features.new_zeros(()), torch.zeros_like(features)
         for i in range(n):
-            value, by_affinity, affinity = _of_one(features[i : i + 1], images[i : i + 1], target)
+            flat = features[i].reshape(c, h * w).T  # (P,C)
+            distance = _distances(flat)
+            affinity = torch.exp(-distance)
+            value, by_affinity = _of_one(affinity, images[i : i + 1], target)
             loss += value / n
             # by the distance, and from there along (F_p - F_q) / |F_p - F_q|; each pair stands there twice
-            flat = features[i].reshape(c, h * w).T  # (P,C)
-            pull = by_affinity.mul_(affinity).neg_().div_(_distances(flat))
+            pull = by_affinity.mul_(affinity).neg_().div_(distance)
             pull.masked_fill_(~pull.isfinite(), 0)  # p = q, and equal features
             pull = pull + pull.T
             flat = flat - flat.mean(0)  # distances do not change, and the difference below loses fewer digits
             slope[i] = (flat * pull.sum(1, keepdim=True) - pull @ flat).T.reshape(c, h, w) / n
-            del by_affinity, affinity, pull  # before the next image's are made
+            del distance, by_affinity, affinity, pull  # before the next image's are made
         ctx.save_for_backward(slope)
         return loss
 
@@ -102,11 +104,9 @@ class _AffinityLoss(torch.autograd.Function):
         return grad * ctx.saved_tensors[0], None, None
 
 
-def _of_one(
-    features: torch.Tensor, images: torch.Tensor, target: Target
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """An image's loss, its slope by W, and W, both (P,P)."""
-    w, m = feature_affinity(features)[0], colour_similarity(images)[0].to(features.dtype)
+def _of_one(w: torch.Tensor, images: torch.Tensor, target: Target) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of an image whose affinities are W, and its slope by W, (P,P)."""
+    m = colour_similarity(images)[0].to(w.dtype)
     norm = w.sum(1, keepdim=True)
     compared = w if target == "w" else w / norm  # W or T
     weight = 1 / w.numel()
@@ -116,7 +116,7 @@ def _of_one(
     value, slope = apart.abs().sum() * weight, apart.sign_().mul_(weight)
     if target != "w":  # T's entries depend on W's of their row
         slope = (slope - (slope * compared).sum(1, keepdim=True)).div_(norm)
-    return value, slope, w
+    return value, slope
 
 
 def random_walk(maps: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
