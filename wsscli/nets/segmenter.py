@@ -55,7 +55,7 @@ class DeepLab(nn.Module):
         self.hidden = hidden or default_hidden(backbone.name)
         self.dropout = dropout
         self.rates = tuple(rates or RATES[arch])
-        self.branches = aspp(backbone.channels, self.hidden, len(classes), dropout, self.rates)
+        self.branches = Branches(backbone.channels, self.hidden, len(classes), dropout, self.rates)
 
     @classmethod
     def build(
@@ -101,8 +101,8 @@ class DeepLab(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(N,3,H,W) normalised -> logits (N, K + 1, h, w) at the backbone's output stride."""
-        features = self.backbone(images)  # (N,C,h,w)
-        return torch.stack([branch(features) for branch in self.branches]).sum(0)
+        scores: torch.Tensor = self.branches(self.backbone(images))
+        return scores
 
 
 def rates_at(rates: Sequence[int], stride: int, other: int) -> tuple[int, ...]:
@@ -115,11 +115,14 @@ def default_hidden(name: str) -> int:
     return {"lite0": 256, "tiny": 16}.get(name, 1024)
 
 
-def aspp(
-    channels: int, hidden: int, classes: int, dropout: float, rates: Sequence[int] = RATES["deeplab"]
-) -> nn.ModuleList:
-    """Parallel dilated branches, (N,channels,h,w) -> (N,classes,h,w) each; their results are summed."""
-    return nn.ModuleList(_branch(channels, hidden, classes, rate, dropout) for rate in rates)
+class Branches(nn.ModuleList):
+    """Parallel dilated branches, their class scores summed: (N,channels,h,w) -> (N,classes,h,w)."""
+
+    def __init__(self, channels: int, hidden: int, classes: int, dropout: float, rates: Sequence[int]) -> None:
+        super().__init__(_branch(channels, hidden, classes, rate, dropout) for rate in rates)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.stack([branch(features) for branch in self]).sum(0)
 
 
 def _branch(channels: int, hidden: int, classes: int, rate: int, dropout: float) -> nn.Sequential:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from wsscli.classes import ClassTable
 from wsscli.nets.backbones import Backbone, backbone
-from wsscli.nets.segmenter import RATES, aspp, default_hidden, rates_at
+from wsscli.nets.segmenter import RATES, Branches, default_hidden, rates_at
 
 AFFINITY_CHANNELS = 3
 
@@ -65,7 +65,7 @@ class SelfGuided(nn.Module):
         self.hidden = hidden or default_hidden(backbone.name)
         self.dropout = dropout
         self.rates = tuple(rates or rates_at(RATES["deeplab"], 8, backbone.stride))
-        self.branches = aspp(backbone.channels, self.hidden, len(classes), dropout, self.rates)
+        self.branches = Branches(backbone.channels, self.hidden, len(classes), dropout, self.rates)
         self.localize = nn.Conv2d(len(classes), len(classes) - 1, 1)
         backbone.keep_early()
         with torch.no_grad():
@@ -129,7 +129,7 @@ class SelfGuided(nn.Module):
         return Found(self._localized(features).mean((2, 3)), self._aggregated(early))
 
     def _localized(self, features: torch.Tensor) -> torch.Tensor:
-        return self.localize(torch.stack([branch(features) for branch in self.branches]).sum(0))
+        return self.localize(self.branches(features))
 
     def _aggregated(self, early: torch.Tensor) -> torch.Tensor:
         # a 1x1 convolution and a bilinear resize change places: three channels are resized instead of many
