@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from wsscli.classes import FOREGROUND, IGNORE
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, dataset_for
-from wsscli.steps._heatmaps import Made, one_torch_thread
+from wsscli.steps._heatmaps import Made, threads_on
 from wsscli.steps._ledger import inherit, of_masks
 from wsscli.steps._sources import shared_ids
 from wsscli.steps._student import foreground_reader, soft_row
@@ -109,7 +109,7 @@ def _of_model(path: Path, device: str, data: Data) -> Source:
 
     return Source(
         of, True, dataset, dataset.ids, [Input("model", str(path.resolve()), manifest.digest())], inherit(manifest),
-        {"foreground": "model", "device": where.type}, one_torch_thread(where),
+        {"foreground": "model", "device": where.type}, threads_on(where),
     )  # fmt: skip
 
 

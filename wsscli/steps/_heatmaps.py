@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -163,7 +163,7 @@ class FromModel:
         return self.maps(image, classes, name), classes
 
     def threads(self) -> AbstractContextManager[None]:
-        return one_torch_thread(self.device)
+        return threads_on(self.device)
 
     def maps(self, image: npt.NDArray[np.uint8], classes: list[int], name: str) -> npt.NDArray[np.float32]:
         """(K, h, w) float32 >= 0, exact in float16, so that the stored scores give the same seeds."""
@@ -206,15 +206,8 @@ def storable(maps: npt.NDArray[np.float32], name: str) -> npt.NDArray[np.float32
     return maps.clip(0, np.finfo(np.float16).max).astype(np.float16).astype(np.float32)
 
 
-@contextmanager
-def one_torch_thread(device: torch.device) -> Iterator[None]:
+def threads_on(device: torch.device) -> AbstractContextManager[None]:
     """On the CPU images run side by side, each on one thread: faster than all threads on one, and the same bits."""
-    import torch
+    from wsscli.nets.device import one_torch_thread
 
-    before = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return one_torch_thread() if device.type == "cpu" else nullcontext()

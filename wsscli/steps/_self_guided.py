@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import UsageError
 from wsscli.steps._classifier import Loaded, check_labels, load_trained
-from wsscli.steps._heatmaps import FromScores, Made, one_torch_thread, storable
+from wsscli.steps._heatmaps import FromScores, Made, storable, threads_on
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -139,7 +139,7 @@ class FromSelfGuided:
         return self.net.backbone.normalise(pixels).contiguous(memory_format=torch.channels_last)
 
     def threads(self) -> AbstractContextManager[None]:
-        return one_torch_thread(self.device)
+        return threads_on(self.device)
 
 
 def walked(maps: torch.Tensor, features: torch.Tensor) -> torch.Tensor:

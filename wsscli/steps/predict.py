@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from wsscli.steps._ledger import inherit
 from wsscli.steps._run import Plan, Run, per_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import torch
 
@@ -68,7 +67,7 @@ def predict(
         WssError: no trained net, images without labels under --labels-only, an image that cannot be read.
     """
     from wsscli.maskdir.manifest import Input
-    from wsscli.nets.device import halve_convolutions, native_bf16, pick_device
+    from wsscli.nets.device import halve_convolutions, native_bf16, one_torch_thread, pick_device
     from wsscli.nets.store import load_segmenter, model_manifest
 
     if not masks and not scores:
@@ -227,17 +226,3 @@ def _refined(image: Any, found: Scores) -> Any:
     taking_part = Scores(found.scores[present], found.classes[present], found.size)
     marginals = dense_crf(image, taking_part.full())  # (K,H,W)
     return taking_part.classes.astype(np.uint8)[marginals.argmax(0)]
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """torch on one thread while images run side by side: more images a second, and results that do not depend on
-    the number of workers."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
