@@ -462,7 +462,7 @@ def test_a_directory_of_true_masks(scenes, message):
         f"{some}: no true mask of 2 of the 4 images, the first is 'c'; train on a part with --ids, or leave --watch out"
     )
     shutil.rmtree(scenes.root / "SegmentationClass")
-    mask = truth / "d.png"
+    mask = open_maskdir(truth).mask_path("d")
     mask.write_bytes(mask.read_bytes()[:40])
     assert str(mask) in message(WssError, refine, scenes, "late", watch=str(truth))
     assert not (scenes.out / "late").exists()  # told before anything was trained
