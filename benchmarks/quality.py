@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rows import HERE, Row, read
 
@@ -68,8 +70,11 @@ def sections() -> dict[str, str]:
         found["Coarse to fine on real photos"] = (
             "`python benchmarks/voc_coarse_to_fine.py ../shared/data/voc`: the 339 train photos of one class, labels from XML, lite0; "
             "means over background, cat, cow, dog, horse, sheep. Masks are judged on these photos, an image without a mask as "
-            "all background; GrabCut works at half the photo's size.\n\n"
+            "all background; GrabCut works at half the photo's size, from the mask itself where nothing else is said (chosen on "
+            "these photos). The paper's masks, as nets on val: coarse 32.5, boxes of enhanced 35.2, enhanced 47.7, refined "
+            "50.4.\n\n"
             + results(coarse)
+            + rounds(coarse)
             + intervals([row for row in read("intervals.csv") if row["first"].startswith("c2f-")])
         )
     return found
@@ -92,6 +97,26 @@ def intervals(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     return f"\n\nDifferences, paired bootstrap over the images (1000 draws):\n\n{table(head, lines)}"
+
+
+def rounds(rows: Sequence[Row]) -> str:
+    """The paper's figure 6, of masks: the rounds with GrabCut and without."""
+    begin = [row for row in rows if row["run"].endswith("enhanced masks (GrabCut from the mask)")]
+    kinds = {
+        "with GrabCut: as predicted, own class": r"refined masks, round (\d+)",
+        "with GrabCut: after it": r"refined masks, round (\d+), GrabCut",
+        "without GrabCut": r"refined masks, round (\d+), without GrabCut",
+    }
+    series = {}
+    for kind, form in kinds.items():
+        found = [(re.search(f"{form}$", row["run"]), row) for row in rows]
+        points = [(float(match[1]), 100 * float(row["miou"])) for match, row in found if match]
+        if points:
+            series[kind] = [*((0.0, 100 * float(row["miou"])) for row in begin), *points]
+    if not series:
+        return ""
+    write("rounds.svg", series, title="Masks of the train photos, round by round", x_label="round (0: enhanced masks)")
+    return "\n\nRounds with and without GrabCut (the paper's figure 6):\n\n![mIoU over the rounds](rounds.svg)"
 
 
 def supervision() -> str:
@@ -124,8 +149,12 @@ def draw(rows: Sequence[Row]) -> None:
         for row in mine
         for key in ("precision", "recall", "iou")
     }
-    picture = line_plot(
-        series, title="Supervision while it grows", x_label="epoch (0: the seeds)", y_label="%", size=(620, 360),
-        y_range=(0, 100), whole_x=True, alone=True,
-    )  # fmt: skip
-    (HERE / "supervision.svg").write_text(picture, encoding="utf-8")
+    write(
+        "supervision.svg", series, title="Supervision while it grows", x_label="epoch (0: the seeds)", y_range=(0, 100)
+    )
+
+
+def write(name: str, series: Mapping[str, Sequence[tuple[float, float]]], **options: Any) -> None:
+    """A picture beside RESULTS.md."""
+    picture = line_plot(series, y_label="%", size=(620, 360), whole_x=True, alone=True, **options)
+    (HERE / name).write_text(picture, encoding="utf-8")
