@@ -16,6 +16,7 @@ FIELDS = {
         "run", "seed", "epoch", "precision", "recall", "iou", "coverage", "foreground_precision", "foreground_recall",
         "background_precision", "command",
     ],
+    "foreground.csv": ["run", "seed", "split", "images", "jaccard", "per_class", "ledger", "step_seconds", "date", "command"],
     "intervals.csv": ["first", "second", "split", "difference", "low", "high", "resolved", "command"],
 }  # fmt: skip
 

@@ -71,13 +71,14 @@ class Chain:
         )  # fmt: skip
         print(f"  {run}: mIoU {found['miou']:.4f}", file=sys.stderr, flush=True)
 
-    def interval(self, first: str, second: str) -> None:
+    def interval(self, first: str, second: str, *options: str, classes: str | None = None) -> None:
         """Append the paired bootstrap interval over the val photos between two nets, unless it is there."""
         both = [str(self.out / ("val" if name == "seg" else f"{name}-val")) for name in (first, second)]  # seg's is val
         there = has("intervals.csv", first=first, second=second)
         if there or not all(Path(path, "wss.json").exists() for path in both):
             return
-        command = ["wss", "eval", *both, "--split", "val", "--classes", self.classes, "--bootstrap", "--json"]
+        judged = ["--classes", classes or self.classes, *options]
+        command = ["wss", "eval", *both, "--split", "val", *judged, "--bootstrap", "--json"]
         found = json.loads(wss(command))["comparisons"][0]
         append(
             "intervals.csv",
