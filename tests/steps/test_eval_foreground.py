@@ -75,8 +75,8 @@ def test_mean_per_class_folder_then_over_the_folders(mit, found):
     assert row.matrix.tolist()[1] == [100, 140, 0]  # pixels of the object, over all images
     line = notes(result)[2]
     assert line == (
-        f"{found}: mean over 2 classes (Airplane100, Horse100) of their images' mean; 1 images without foreground in "
-        "the truth left out; ledger: unlabelled-images"
+        f"{found}: mean over 2 classes (Airplane100, Horse100) of their images' mean; left out: 1 image without "
+        "foreground in the truth; ledger: unlabelled-images"
     )
 
 
@@ -188,6 +188,29 @@ def test_without_labels_there_is_one_class(scenes):
     (masks / "wss.json").unlink()
     result = evaluate([folder], foreground=True, truth=masks / "masks")
     assert result.rows[0].per_class == {"all": {"jaccard": 1.0, "images": 4.0}}
+
+
+def test_an_object_that_is_all_unlabelled_is_no_empty_truth(mit):
+    """One image finds nothing and says so (255), one has something beside it, one has no object."""
+    masks = {name: (mask > 0).astype(np.uint8) for name, (_, mask) in MIT.items()}
+    masks["Airplane100/0001"][:] = 255
+    masks["Horse100/0001"][MIT["Horse100/0001"][0] > 0] = 255
+    masks["Horse100/0001"][0, 0] = 1
+    plan = Plan("predict", mit.parent / "void", "masks", {}, FOREGROUND, DataRef(str(mit), "folders"), "all")
+    found = per_image(plan, Run(workers=1), list(MIT), lambda name: Output(mask=masks[name]))
+    result = evaluate([found], foreground=True, unlabelled="skip")
+    row = result.rows[0]
+    assert (row.empty, row.undecided, row.numbers) == (1, 1, {"jaccard": 0.25})
+    assert row.per_class == {
+        "Airplane100": {"jaccard": 0.5, "images": 1.0}, "Horse100": {"jaccard": 0.0, "images": 1.0}
+    }  # fmt: skip
+    assert result.to_json()["rows"][0]["undecided"] == 1
+    assert notes(result)[2] == (
+        f"{found}: mean over 2 classes (Airplane100, Horse100) of their images' mean; left out: 1 image without "
+        "foreground in the truth; left out: 1 image whose foreground is all unlabelled; ledger: nothing"
+    )
+    missed = evaluate([found], foreground=True).rows[0]
+    assert (missed.empty, missed.undecided, missed.numbers) == (1, 0, {"jaccard": 0.125})
 
 
 def test_truth_by_another_class_table(scenes):

@@ -46,6 +46,8 @@ class Row:
         matrix: int64 (n, n + 1), not part of the JSON.
         best: the highest mIoU of this directory's sweep.
         empty: of a foreground evaluation: images left out since their truth has no foreground.
+        undecided: of a foreground evaluation under `--unlabelled skip`: images left out since all of their true
+            foreground is unlabelled, and none is predicted elsewhere.
     """
 
     directory: str
@@ -61,6 +63,7 @@ class Row:
     matrix: NDArray[np.int64] = field(repr=False, compare=False)
     best: bool = False
     empty: int = 0
+    undecided: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ class Evaluation:
             if any(other.best for other in self.rows):
                 plain["best"] = row.best
             if self.foreground:
-                plain["empty"] = row.empty
+                plain |= {"empty": row.empty, "undecided": row.undecided}
             if per_class:
                 plain["per_class"] = {
                     name: {key: _finite(value) for key, value in numbers.items()}
