@@ -319,12 +319,13 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'eval')
-            words='--truth --classes --unlabelled --missing --background --sweep --boundary --foreground --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --fail-under --help'
+            words='--truth --classes --unlabelled --missing --missing-truth --background --sweep --boundary --foreground --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --fail-under --help'
             case "$before" in
                 --truth) words=''; value=1 ;;
                 --classes) words=''; value=1 ;;
                 --unlabelled) words='miss background skip'; value=1 ;;
                 --missing) words='error background skip'; value=1 ;;
+                --missing-truth) words='error skip'; value=1 ;;
                 --background) words=''; value=1 ;;
                 --sweep) words=''; value=1 ;;
                 --draws) words=''; value=1 ;;

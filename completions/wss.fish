@@ -370,6 +370,7 @@ complete -c wss -n "__fish_seen_subcommand_from eval" -l truth -r -d 'True masks
 complete -c wss -n "__fish_seen_subcommand_from eval" -l classes -r -d 'Classes that the means run over, separated by commas; the matrix stays that of all classes'
 complete -c wss -n "__fish_seen_subcommand_from eval" -l unlabelled -r -f -a 'miss background skip' -d 'What an unlabelled prediction counts as in IoU and accuracies: miss (a missed pixel of its true class), background, or skip (as if it had no truth)'
 complete -c wss -n "__fish_seen_subcommand_from eval" -l missing -r -f -a 'error background skip' -d 'What an image without a mask is: error, background (all of it), or skip (left out everywhere)'
+complete -c wss -n "__fish_seen_subcommand_from eval" -l missing-truth -r -f -a 'error skip' -d 'What an image without a true mask is: error, or skip (left out, and counted in the notes)'
 complete -c wss -n "__fish_seen_subcommand_from eval" -l background -r -d 'Judge the argmax of cam scores beside this background, const:T or power:A'
 complete -c wss -n "__fish_seen_subcommand_from eval" -l sweep -r -d 'Judge cam scores at each of these constant backgrounds, 0.05:0.95:0.05 or 0.1,0.2,0.3'
 complete -c wss -n "__fish_seen_subcommand_from eval" -l boundary -d 'Add boundary IoU (outlines as wide as 2 % of the image'\''s diagonal)'

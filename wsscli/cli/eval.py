@@ -110,6 +110,7 @@ def show(result: Evaluation, *, per_class: bool) -> None:
 def notes(result: Evaluation) -> list[str]:
     """What the numbers of the table mean: images, rules, classes, ledger, intervals."""
     left = f", {result.skipped} without a mask left out" if result.skipped else ""
+    left += f", {result.untrue} without a true mask left out" if result.untrue else ""
     lines = [
         f"split {result.split}, {_images(result.images)}{left}, truth {result.truth}",
         f"unlabelled predictions: {result.unlabelled}"

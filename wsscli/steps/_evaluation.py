@@ -93,6 +93,7 @@ class Evaluation:
         restricted: whether `--classes` restricts the means.
         classes: the class table of the matrices.
         foreground: without classes: Jaccard index of every image, averaged per class, then over the classes.
+        untrue: images left out by `--missing-truth skip`.
     """
 
     split: str
@@ -106,6 +107,7 @@ class Evaluation:
     rows: list[Row]
     comparisons: list[Comparison]
     foreground: bool = False
+    untrue: int = 0
 
     @property
     def measure(self) -> tuple[str, str]:
@@ -154,6 +156,7 @@ class Evaluation:
             "truth": self.truth,
             "images": self.images,
             "skipped": self.skipped,
+            "without_truth": self.untrue,
             "unlabelled": self.unlabelled,
             "missing": self.missing,
             "rows": rows,

@@ -54,6 +54,7 @@ def evaluate(
     classes: tuple[str, ...] | None = None,
     unlabelled: Literal["miss", "background", "skip"] = "miss",
     missing: Literal["error", "background", "skip"] = "error",
+    missing_truth: Literal["error", "skip"] = "error",
     background: str | None = None,
     sweep: str | None = None,
     boundary: bool = False,
@@ -72,6 +73,7 @@ def evaluate(
         unlabelled: What an unlabelled prediction counts as in IoU and accuracies: miss (a missed pixel of its
             true class), background, or skip (as if it had no truth).
         missing: What an image without a mask is: error, background (all of it), or skip (left out everywhere).
+        missing_truth: What an image without a true mask is: error, or skip (left out, and counted in the notes).
         background: Judge the argmax of cam scores beside this background, const:T or power:A.
         sweep: Judge cam scores at each of these constant backgrounds, 0.05:0.95:0.05 or 0.1,0.2,0.3.
         boundary: Add boundary IoU (outlines as wide as 2 % of the image's diagonal).
@@ -109,7 +111,7 @@ def evaluate(
     chosen = [table.id(name) for name in classes] if classes and table and not foreground else None
     if classes and table is None:
         raise UsageError("--classes needs a class table: give --data, or --class-names cat,dog,... in the order of ids")
-    names, lacking = images_to_judge(target, sides, missing, part.run)
+    names, lacking = images_to_judge(target, sides, missing, missing_truth, part.run)
     if part.dry_run:
         log.info(
             "would judge %s on %d images against %s",
@@ -135,12 +137,13 @@ def evaluate(
         comparisons = compare(sides, tallies, groups, chosen, draws, part.seed)
     elif bootstrap:
         comparisons = _compare(judge, tallies, directories, chosen, draws, part.seed)
-    skipped = len(part.run.select(target.ids)) - len(names)
+    asked = part.run.select(target.ids)
+    untrue = len(target.without(asked))
     return Evaluation(
         target.split,
         target.name,
         len(names),
-        skipped,
+        len(asked) - untrue - len(names),
         unlabelled,
         missing,
         bool(classes),
@@ -148,6 +151,7 @@ def evaluate(
         rows,
         comparisons,
         foreground,
+        untrue,
     )
 
 
