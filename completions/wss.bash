@@ -377,7 +377,7 @@ _wss() {
                 --class-folders) words=''; value=1 ;;
             esac ;;
         'import masks')
-            words='-o --out --rgb --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --rgb --binary --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --rgb) words=''; value=1 ;;

@@ -433,6 +433,7 @@ complete -c wss -f -n "__fish_seen_subcommand_from import; and not __fish_seen_s
 complete -c wss -f -n "__fish_seen_subcommand_from import; and not __fish_seen_subcommand_from masks cam-npy sec-cues" -a sec-cues -d 'Turn the seed file of SEC or DSRG into a mask directory.'
 complete -c wss -n "__fish_seen_subcommand_from import; and __fish_seen_subcommand_from masks" -s o -l out -r -d 'Mask directory to write'
 complete -c wss -n "__fish_seen_subcommand_from import; and __fish_seen_subcommand_from masks" -l rgb -r -d 'Colour table of RGB masks: voc, or a JSON file {"background": [0, 0, 0], "cat": [64, 0, 0], ...}'
+complete -c wss -n "__fish_seen_subcommand_from import; and __fish_seen_subcommand_from masks" -l binary -d 'The masks are black and white: 255 is foreground, not unlabelled'
 complete -c wss -n "__fish_seen_subcommand_from import; and __fish_seen_subcommand_from masks" -l supervision -r -d 'What the masks were made from, for the ledger, separated by commas'
 complete -c wss -n "__fish_seen_subcommand_from import; and __fish_seen_subcommand_from masks" -l data -r -d 'The data set: a folder (VOC devkit, folder per class, COCO) or a file (CSV, COCO json)'
 complete -c wss -n "__fish_seen_subcommand_from import; and __fish_seen_subcommand_from masks" -l split -r -d 'The split of the data set'

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsscli.errors import WssError
+from wsscli.steps._coding import refuse_black_and_white
 from wsscli.steps._data import Data, dataset_for
 from wsscli.steps._judge import Side, Truth
 from wsscli.steps._run import Run
@@ -72,6 +73,8 @@ def find_target(truth: Path | None, data: Data, folders: Sequence[MaskDir], *, f
         )  # fmt: skip
 
     folder = open_maskdir(truth, need="masks")
+    if foreground:
+        refuse_black_and_white(folder)
 
     def from_folder(name: str) -> tuple[NDArray[np.uint8], str]:
         return folder.mask(name), str(folder.mask_path(name))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wsscli.errors import UsageError
+from wsscli.steps._coding import refuse_black_and_white, refuse_black_and_white_truth
 from wsscli.steps._data import Data
 from wsscli.steps._evaluation import Comparison, Evaluation, Row
 from wsscli.steps._jaccard import check_options, chosen_groups, compare, foreground_row, groups_of
@@ -106,11 +107,17 @@ def evaluate(
         raise UsageError("--boundary and --sweep: outlines are judged at one background; give it with --background")
     thresholds = parse_range(sweep) if sweep else []
     sides = [choose_side(open_maskdir(path), background, thresholds) for path in directories]
+    if foreground:
+        for side in sides:
+            if not side.scores:
+                refuse_black_and_white(side.folder)
     target = find_target(truth, data, [side.folder for side in sides], foreground=foreground)
     table = FOREGROUND if foreground else class_table(target, data, sides)
     chosen = [table.id(name) for name in classes] if classes and table and not foreground else None
     if classes and table is None:
         raise UsageError("--classes needs a class table: give --data, or --class-names cat,dog,... in the order of ids")
+    if foreground and truth is None:
+        refuse_black_and_white_truth(target)
     names, lacking = images_to_judge(target, sides, missing, missing_truth, part.run)
     if part.dry_run:
         log.info(
