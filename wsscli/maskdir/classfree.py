@@ -18,7 +18,7 @@ def class_free(mask: Mask) -> Mask:
 
 
 def black_and_white(masks: Iterable[Mask]) -> bool:
-    """Whether 0 and 255 are the only values of all these masks, and 255 occurs: white objects, as other tools draw them.
+    """Whether 0 and 255 are the only values of these masks, and 255 occurs: white objects, as other tools draw them.
 
     Ends at the first mask with another value, so masks of class ids cost one or two readings.
     """
