@@ -81,7 +81,7 @@ _wss() {
                 --window) words=''; value=1 ;;
                 --eps) words=''; value=1 ;;
                 --foreground) words=''; value=1 ;;
-                --label-count) words='single all'; value=1 ;;
+                --label-count) words='single all none'; value=1 ;;
                 --device) words=''; value=1 ;;
                 --data) words=''; value=1 ;;
                 --split) words=''; value=1 ;;
