@@ -108,6 +108,11 @@ def test_other_options_are_an_error_that_shows_the_difference(tmp_path, change, 
         begin(tmp_path, replace(PLAN, **change))
 
 
+def test_who_watched_makes_no_other_run(tmp_path):
+    write_manifest(tmp_path, replace(PLAN, options={**PLAN.options, "watch": True}, complete=True))
+    assert begin(tmp_path, PLAN) is None
+
+
 def test_overwrite_leaves_directories_that_are_no_parts(tmp_path):
     """Only refine-round keeps directories of its own in its output."""
     for name in ("model", "refined", "round-1"):

@@ -1,6 +1,7 @@
 """Rounds in a row: going on, adding rounds, what is refused before anything is written, and what is overwritten."""
 
 import shutil
+import sys
 from dataclasses import replace
 
 import pytest
@@ -41,6 +42,15 @@ def test_run_again_it_does_nothing(shared, one, caplog):
             assert shared(run=run) == one
         assert caplog.messages == [f"{one} is complete with the same options: nothing to do"]
     assert times(one) == before
+
+
+def test_what_a_kill_at_the_very_end_leaves_goes_away(shared, one, tmp_path):
+    out = copied(one, tmp_path)
+    shutil.copytree(out / "refined", out / "cut")
+    shared(out, run=DRY)
+    assert (out / "cut").exists()
+    shared(out)
+    assert files(out) == files(one)
 
 
 def test_other_options_are_refused_and_overwrite_replaces(shared, one, tmp_path, message):
@@ -275,6 +285,14 @@ def test_options_out_of_range(shared, tmp_path, message, options, text, rounds):
 def test_a_start_that_has_no_weights(shared, tmp_path, message, run):
     assert message(UsageError, shared, tmp_path / "o", first_init=None, rounds=2, run=run) == (
         "backbone tiny has no ImageNet weights; pass --init none or --init FILE"
+    )
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_package_that_is_not_installed(shared, tmp_path, monkeypatch, message):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert message(WssError, shared, tmp_path / "o", training=shared.training(tensorboard=True)) == (
+        "--tensorboard: the package is not installed; pip install 'wsscli[tensorboard]'"
     )
     assert not (tmp_path / "o").exists()
 

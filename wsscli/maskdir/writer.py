@@ -350,6 +350,7 @@ def _whole_records(root: Path, journal: IO[str]) -> dict[str, Record]:
     return records
 
 
+_NO_PART = {"watch"}  # directories of refine-round have had it; nothing in them depends on it
 _COMPARED = ("kind", "seed", "split", "score_type", "images", "ids_digest")
 
 
@@ -358,7 +359,7 @@ def difference(present: Manifest, wanted: Manifest) -> str | None:
     if present.step != wanted.step:
         return f"it is the output of `wss {present.step}`, not of `wss {wanted.step}`"
     before, now = _plain(present.options), _plain(wanted.options)
-    for option in sorted(before.keys() | now.keys()):
+    for option in sorted((before.keys() | now.keys()) - _NO_PART):
         if before.get(option) != now.get(option):
             return f"--{option.replace('_', '-')} was {before.get(option)!r}, now {now.get(option)!r}"
     if present.classes != wanted.classes:

@@ -246,7 +246,7 @@ class Round:
             WssError: no image is left to train on after it, and what the steps within raise.
         """
         from wsscli.maskdir.maskdir import open_maskdir
-        from wsscli.maskdir.writer import remove_part, standing
+        from wsscli.maskdir.writer import standing
         from wsscli.steps._round_parts import Making
 
         masks = open_maskdir(source, need="masks")
@@ -260,8 +260,15 @@ class Round:
         if job is not None:
             with job:
                 Making(self, masks, job, plan.left_out).all_parts(init, plan.options["iterations"])
-        if (out / CUT).exists():  # its masks are the round's own
-            remove_part(out / CUT)
+        tidy(out)
+
+
+def tidy(out: Path) -> None:
+    """Remove what a complete round does not need: the masks of its GrabCut are its own."""
+    from wsscli.maskdir.writer import remove_part
+
+    if (out / CUT).exists():
+        remove_part(out / CUT)
 
 
 @contextmanager

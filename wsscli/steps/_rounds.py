@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsscli.errors import PartialError, WssError
-from wsscli.steps._round import CUT, MODEL, PREDICTED, REFINED, STEP, Round
+from wsscli.steps._round import CUT, MODEL, PREDICTED, REFINED, STEP, Round, tidy
 from wsscli.steps._run import (
     Plan,
     announce,
@@ -68,6 +68,7 @@ class Rounds:
             more = "is complete" if whole or self.count == 1 else f"holds {had} rounds"
             log.info("%s %s with the same options: nothing to do", self.out, more)
             if not run.dry_run:
+                tidy(last)  # killed at its very end
                 self._measure(max(had, self.count))
         else:
             if present is None:
