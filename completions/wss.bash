@@ -81,7 +81,7 @@ _wss() {
                 --window) words=''; value=1 ;;
                 --eps) words=''; value=1 ;;
                 --foreground) words=''; value=1 ;;
-                --label-count) words='single all'; value=1 ;;
+                --label-count) words='single all none'; value=1 ;;
                 --device) words=''; value=1 ;;
                 --data) words=''; value=1 ;;
                 --split) words=''; value=1 ;;
@@ -319,12 +319,13 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'eval')
-            words='--truth --classes --unlabelled --missing --background --sweep --boundary --foreground --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --fail-under --help'
+            words='--truth --classes --unlabelled --missing --missing-truth --background --sweep --boundary --foreground --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --fail-under --help'
             case "$before" in
                 --truth) words=''; value=1 ;;
                 --classes) words=''; value=1 ;;
                 --unlabelled) words='miss background skip'; value=1 ;;
                 --missing) words='error background skip'; value=1 ;;
+                --missing-truth) words='error skip'; value=1 ;;
                 --background) words=''; value=1 ;;
                 --sweep) words=''; value=1 ;;
                 --draws) words=''; value=1 ;;
@@ -376,7 +377,7 @@ _wss() {
                 --class-folders) words=''; value=1 ;;
             esac ;;
         'import masks')
-            words='-o --out --rgb --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --rgb --binary --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --rgb) words=''; value=1 ;;

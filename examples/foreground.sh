@@ -15,7 +15,8 @@
 #   TRAIN     the split to learn from (train)
 #   TESTSPLIT the split to judge (val; all for a TEST without splits)
 #   EVAL      0 = there are no true masks
-#   SALIENCY, STUDENT, GRABCUT, REFINE, PREDICT, DEVICE   further options of the steps, e.g. REFINE='--epochs 4'
+#   SALIENCY, STUDENT, FG, GRABCUT, REFINE, PREDICT, DEVICE   further options of the steps, e.g. REFINE='--epochs 4'; a part of
+#             the photos: SALIENCY='--limit 100' FG='--limit 100'
 set -euo pipefail
 data=${1:?usage: foreground.sh DATA [OUT] [TEST]}
 out=${2:-runs/foreground}
@@ -26,6 +27,7 @@ network=${NETWORK:-lite0}
 arch=${ARCH:-dfpn}
 read -ra saliency <<<"${SALIENCY:-}"
 read -ra student <<<"${STUDENT:-}"
+read -ra fg <<<"${FG:-}"
 read -ra grabcut <<<"${GRABCUT:-}"
 read -ra refine <<<"${REFINE:-}"
 read -ra predict <<<"${PREDICT:-}"
@@ -37,14 +39,16 @@ fi
 
 wss saliency --data "$data" --split "$train" "${saliency[@]}" -o "$out/saliency"
 wss train-seg "$out/saliency" --arch student "${device[@]}" "${student[@]}" -o "$out/student"
-wss predict "$out/student" --split "$train" "${device[@]}" -o "$out/fg"
+# Not predict, which cuts at one half: here each map is cut at Otsu's threshold of its own.
+find=(wss make-seeds --method foreground --label-count none --model "$out/student" "${device[@]}")
+"${find[@]}" "${fg[@]}" -o "$out/fg"
 wss grabcut "$out/fg" "${grabcut[@]}" -o "$out/fg-enhanced"
 # Two rounds or more: the last one is OUT/fg-rounds/round-N.
 last=$(wss refine-round "$out/fg-enhanced" --arch "$arch" --foreground --rounds "${ROUNDS:-2}" --backbone "$network" \
   "${device[@]}" "${refine[@]}" -o "$out/fg-rounds")
 
 wss predict "$last/model" --data "$test" --split "$testsplit" "${device[@]}" "${predict[@]}" -o "$out/test"
-wss predict "$out/student" --data "$test" --split "$testsplit" "${device[@]}" -o "$out/test-student"
+"${find[@]}" --data "$test" --split "$testsplit" -o "$out/test-student"
 if [[ ${EVAL:-1} == 1 ]]; then
   wss eval "$out/test-student" "$out/test" --foreground --per-class --bootstrap
 fi

@@ -1,5 +1,9 @@
 """The errors that wss raises on purpose: what is wrong, where, and what to do, in one line."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class WssError(Exception):
     """Something the user can mend. The command line prints it as one line and exits with 1."""
@@ -14,9 +18,17 @@ class UsageError(WssError):
 
 
 class PartialError(WssError):
-    """The step is done but some images failed under `--keep-going`. Exits with 3."""
+    """The step is done but some images failed under `--keep-going`. Exits with 3.
+
+    Attributes:
+        made: the directory that is the step's result, where it is not the one named by -o.
+    """
 
     exit_code = 3
+
+    def __init__(self, text: str, made: Path | None = None) -> None:
+        super().__init__(text)
+        self.made = made
 
 
 class FailUnderError(WssError):

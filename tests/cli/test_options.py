@@ -58,6 +58,8 @@ def step(
     """
     if source.name == "partial":
         raise PartialError("some failed")
+    if source.name == "within":
+        raise PartialError("some failed", out / "last")
     return repr((source, out, needed, engine, scales, names, flip, quiet, group))
 
 
@@ -151,6 +153,8 @@ def test_wrong_choices_and_missing_options_are_usage_errors():
 def test_some_failed_still_prints_the_directory():
     result = run("partial", "-o", "c", "--needed", "1")
     assert result.stdout == "c\n" and isinstance(result.exception, PartialError)
+    result = run("within", "-o", "c", "--needed", "1")  # the last of several rounds
+    assert result.stdout == "c/last\n" and isinstance(result.exception, PartialError)
 
 
 def test_finish_gets_the_result_and_its_own_options():

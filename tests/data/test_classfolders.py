@@ -90,6 +90,38 @@ def test_other_layouts(imagenet, write):
     )
 
 
+def test_a_data_set_of_another_layout(write, tmp_path):
+    """A VOC devkit and a table: their folders are no classes."""
+    path, voc, table = write(MAP), tmp_path / "voc", tmp_path / "table"
+    (voc / "JPEGImages").mkdir(parents=True)
+    Image.new("RGB", (4, 3)).save(voc / "JPEGImages/a.jpg")
+    table.mkdir()
+    (table / "images.csv").write_text("image,labels\na.jpg,cat\n")
+    for root, layout in ((voc, "voc"), (table, "csv"), (table / "images.csv", "csv")):
+        assert fails(UsageError, open_dataset, root, class_folders=path) == (
+            f"--class-folders: needs a folder per class, but {root} looks like {layout}; leave it out, or say --format "
+            "folders if it is one"
+        )
+    assert fails(WssError, open_dataset, voc, format="folders", class_folders=path).startswith(
+        f"{path}: 3 of its folders"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("background", "class table: the name 'background' stands twice; names must differ"),
+        ("", "class table: a class name is empty; give every class a name"),
+    ],
+)
+def test_names_that_no_class_has(imagenet, write, name, text):
+    path = write({"cat": ["n02123045"], name: ["n02124075"]})
+    for names in (None, ("cat",)):
+        assert fails(WssError, open_dataset, imagenet, split="val", class_folders=path, class_names=names) == (
+            f"{path}: {text}"
+        )
+
+
 FORM = 'write {"class": ["folder", ...], ...}'
 
 
@@ -100,6 +132,8 @@ def test_files_of_another_form(write, tmp_path):
     )
     path = write("{oops")
     assert fails(WssError, read_class_folders, path).startswith(f"{path}: cannot be read as JSON (Expecting")
+    path = write("[" * 100_000)
+    assert fails(WssError, read_class_folders, path).startswith(f"{path}: cannot be read as JSON (maximum recursion")
     for content in ([], {}, ["cat"], {"cat": "n1"}, {"cat": [1]}, {"cat": ["a/b"]}, {"cat": [""]}, {"a": {"b": []}}):
         path = write(content)
         assert fails(WssError, read_class_folders, path) == (

@@ -75,8 +75,13 @@ def test_masks(table):
     data = _open(table, "image,labels,mask\na.jpg,cat,m/a.png\nc.jpg,cat,\n")
     assert data.has_truth
     assert data.truth("a")[0, 0] == 1
-    with pytest.raises(WssError, match="no true mask for image 'c'"):
+    with pytest.raises(WssError) as error:
         data.truth("c")
+    assert str(error.value) == (
+        f"{table}: no true mask for image 'c' (split all): a mask in its row of {table} is missing; leave the image out "
+        "with --ids, or add the mask"
+    )
+    assert list(data.without_truth(data.ids)) == ["c"]
 
 
 def test_an_image_twice_or_with_two_suffixes(table):

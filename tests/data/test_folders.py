@@ -145,9 +145,26 @@ def test_ground_truth_beside_the_photos_of_a_class(tmp_path, split):
     with pytest.raises(WssError) as error:
         data.truth(f"{split}Car100/0002")
     assert str(error.value) == (
-        f"{tmp_path}: no true mask for image '{split}Car100/0002' (split {split.rstrip('/') or 'all'}); leave the "
-        "image out with --ids, or add the mask"
+        f"{tmp_path}: no true mask for image '{split}Car100/0002' (split {split.rstrip('/') or 'all'}): "
+        f"{tmp_path}/{split}Car100/GroundTruth/0002.png is missing; leave the image out with --ids, or add the mask"
     )
+    assert data.without_truth(data.ids) == {
+        f"{split}Car100/0002": f"{tmp_path}/{split}Car100/GroundTruth/0002.png"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["1.jpg", "1.PNG", "1.bmp"])
+def test_ground_truth_of_another_name(tmp_path, name):
+    _images(tmp_path, "Car100/1.jpg", f"Car100/GroundTruth/{name}")
+    data = open_dataset(tmp_path)
+    text = (
+        f"{tmp_path}/Car100/GroundTruth/{name}: true masks are read from PNGs named as their photo, 1.png; write it as "
+        "one (a JPEG's greys are no mask: make the mask again), or take it away"
+    )
+    for call in (lambda: data.without_truth(data.ids), lambda: data.truth("Car100/1")):
+        with pytest.raises(WssError) as error:
+            call()
+        assert str(error.value) == text
 
 
 def test_ground_truth_of_one_bit(tmp_path):

@@ -134,8 +134,12 @@ def test_no_truth_for_an_image(devkit):
     with pytest.raises(WssError) as error:
         open_dataset(devkit, split="train").truth("b")
     assert str(error.value) == (
-        f"{devkit}: no true mask for image 'b' (split train); leave the image out with --ids, or add the mask"
+        f"{devkit}: no true mask for image 'b' (split train): {devkit}/SegmentationClass/b.png is missing; leave the "
+        "image out with --ids, or add the mask"
     )
+    assert open_dataset(devkit, split="train").without_truth(["a", "b"]) == {
+        "b": f"{devkit}/SegmentationClass/b.png"
+    }  # fmt: skip
 
 
 def test_truth_in_the_augmented_folder(devkit):

@@ -21,22 +21,27 @@ def scene(seed, shape=(17, 23)):
 
 
 def literal(truth, mask, rule):
-    """Pixel by pixel; None where the truth that is judged holds no foreground."""
+    """Pixel by pixel; None where the truth holds no foreground, or nothing of it is judged and none is found."""
     hit = either = true = 0
     for t, p in zip(truth.ravel().tolist(), mask.ravel().tolist(), strict=True):
+        true += t not in (0, 255)
         if t == 255 or (p == 255 and rule == "skip"):
             continue
         there, found = t != 0, p not in (0, 255)
-        true += there
         hit += there and found
         either += there or found
-    return hit / either if true else None
+    return hit / either if true and either else None
+
+
+def judged(pairs, rule):
+    matrices = [confusion(class_free(t), class_free(p), 2) for t, p in pairs]
+    return jaccards([counts(matrix, rule) for matrix in matrices], [int(matrix[1].sum()) for matrix in matrices])
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_equals_the_literal_loop(rule):
     scenes = [scene(seed) for seed in range(12)]
-    found = jaccards([counts(confusion(class_free(t), class_free(p), 2), rule) for t, p in scenes])
+    found = judged(scenes, rule)
     expected = [literal(t, p, rule) for t, p in scenes]
     assert expected.count(None) == 2
     for value, wanted in zip(found.tolist(), expected, strict=True):
@@ -45,8 +50,17 @@ def test_equals_the_literal_loop(rule):
 
 def test_miss_and_background_are_the_same_here_and_skip_is_not():
     truth, mask = np.array([[1, 1, 0, 0]], np.uint8), np.array([[1, 255, 255, 1]], np.uint8)
-    matrix = confusion(truth, mask, 2)
-    assert [jaccards([counts(matrix, rule)]).tolist() for rule in RULES] == [[1 / 3], [1 / 3], [0.5]]
+    assert [judged([(truth, mask)], rule).tolist() for rule in RULES] == [[1 / 3], [1 / 3], [0.5]]
+
+
+def test_an_object_that_is_all_unlabelled():
+    """Its truth is not empty; under skip there is nothing to judge, unless something is found elsewhere."""
+    truth = np.array([[3, 3, 0, 0]], np.uint8)
+    nothing, elsewhere = np.array([[255, 255, 0, 255]], np.uint8), np.array([[255, 255, 0, 1]], np.uint8)
+    for rule, wanted in (("miss", [0.0, 0.0]), ("background", [0.0, 0.0]), ("skip", [None, 0.0])):
+        assert [literal(truth, mask, rule) for mask in (nothing, elsewhere)] == wanted
+        found = judged([(truth, nothing), (truth, elsewhere)], rule)
+        assert [None if value != value else value for value in found.tolist()] == wanted
 
 
 def test_means_over_classes():

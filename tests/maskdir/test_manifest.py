@@ -59,6 +59,7 @@ def test_no_manifest(tmp_path):
     ("text", "message"),
     [
         ("{", r"wss\.json: not a readable manifest .*--overwrite"),
+        ('{"a":' * 100_000, r"wss\.json: not a readable manifest .*--overwrite"),
         ("[]", r"wss\.json: not a manifest of wss \(no format 'wss-directory'\)"),
         (json.dumps({"format": "wss-directory", "version": 9}), r"manifest version 9, this wss reads 1; update wsscli"),
         (json.dumps({"format": "wss-directory", "version": 1}), r"lacks or garbles an entry .*--overwrite"),

@@ -15,7 +15,7 @@ from wsscli.errors import WssError
 from wsscli.maskdir.files import write_atomic
 from wsscli.maskdir.manifest import Input, Manifest, ids_digest, read_manifest, write_manifest
 from wsscli.maskdir.maskdir import open_maskdir
-from wsscli.maskdir.writer import Output, begin
+from wsscli.maskdir.writer import Output, begin, parts_of, rewrite, standing
 
 MASK = np.array([[0, 1, 255]], np.uint8)
 IDS = ["a", "b", "c/d"]
@@ -108,6 +108,11 @@ def test_other_options_are_an_error_that_shows_the_difference(tmp_path, change, 
         begin(tmp_path, replace(PLAN, **change))
 
 
+def test_who_watched_makes_no_other_run(tmp_path):
+    write_manifest(tmp_path, replace(PLAN, options={**PLAN.options, "watch": True}, complete=True))
+    assert begin(tmp_path, PLAN) is None
+
+
 def test_overwrite_leaves_directories_that_are_no_parts(tmp_path):
     """Only refine-round keeps directories of its own in its output."""
     for name in ("model", "refined", "round-1"):
@@ -120,7 +125,75 @@ def test_overwrite_leaves_directories_that_are_no_parts(tmp_path):
     (tmp_path / "mine").mkdir()
     with begin(tmp_path, PLAN, overwrite=True):
         pass
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"mine"}
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"mine", "round-1"}  # of one round, no part
+
+
+def test_overwrite_of_rounds_takes_those_that_were_made(tmp_path):
+    """A folder that only has a round's name is somebody's."""
+    rounds = replace(PLAN, step="refine-round", kind="rounds", options={"rounds": 3})
+    for name in ("round-1", "round-2", "round-3", "round-4"):
+        (tmp_path / name).mkdir()
+    write_manifest(tmp_path / "round-1", PLAN)
+    (tmp_path / "round-1/masks").mkdir()
+    (tmp_path / "round-2/journal.jsonl").touch()  # killed when it had just begun
+    for name in ("round-3", "round-4"):
+        (tmp_path / name / "mine.txt").write_text("mine")
+    write_manifest(tmp_path, rounds)
+    assert parts_of(tmp_path, rounds) == ["round-1", "round-2"]
+    with begin(tmp_path, rounds, overwrite=True):
+        pass
+    assert sorted(path.name for path in tmp_path.rglob("mine.txt")) == ["mine.txt"] * 2
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"round-3", "round-4"}
+
+
+def test_a_part_is_known_for_ours_until_it_is_gone(tmp_path, monkeypatch):
+    """Killed in the middle of its removal, the same command finds it again."""
+    rounds = replace(PLAN, step="refine-round", kind="rounds", options={"rounds": 1})
+    write_manifest(tmp_path, rounds)
+    (tmp_path / "round-1/masks").mkdir(parents=True)
+    (tmp_path / "round-1/log.jsonl").touch()
+    write_manifest(tmp_path / "round-1", PLAN)
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            begin(tmp_path, rounds, overwrite=True)
+    assert parts_of(tmp_path, rounds) == ["round-1"]
+    with begin(tmp_path, rounds, overwrite=True):
+        assert not (tmp_path / "round-1").exists()
+
+
+def test_standing_says_what_begin_would(tmp_path):
+    """And touches nothing."""
+    root = tmp_path / "out"
+    assert standing(root, PLAN) is None and not root.exists()
+    fill(root)
+    before = tree(root)
+    assert standing(root, PLAN) == read_manifest(root)
+    assert standing(root, PLAN, overwrite=True) is None
+    with pytest.raises(WssError, match="was made with other options: seed was 0, now 1; use another -o"):
+        standing(root, replace(PLAN, seed=1))
+    assert standing(root, replace(PLAN, seed=1), overwrite=True) is None
+    assert tree(root) == before
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/a.txt").touch()
+    for overwrite in (False, True):
+        with pytest.raises(
+            WssError, match=r"theirs: not empty and not written by wss \(holds a.txt\); use another -o$"
+        ):
+            standing(tmp_path / "theirs", PLAN, overwrite=overwrite)
+
+
+def test_rewrite_gives_way_to_a_writer(tmp_path):
+    with begin(tmp_path, PLAN):
+        with pytest.raises(WssError, match=r"another wss process is writing here; wait for it, or use another -o$"):
+            rewrite(tmp_path, replace(PLAN, seed=1))
+        assert read_manifest(tmp_path).seed == 0
+    rewrite(tmp_path, replace(PLAN, seed=1))
+    assert read_manifest(tmp_path).seed == 1
 
 
 def test_overwrite_replaces_only_what_is_ours(tmp_path):

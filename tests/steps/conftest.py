@@ -73,10 +73,8 @@ class Scenes:
         return Scores(np.stack([3 * cv2.GaussianBlur(m, (0, 0), 2) for m in maps]), np.array(classes), truth.shape)
 
 
-@pytest.fixture
-def scenes(tmp_path: Path) -> Scenes:
+def make_scenes(root: Path) -> Scenes:
     """Four photos: a disc, a square, both, both."""
-    root = tmp_path / "devkit"
     for folder in ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation"):
         (root / folder).mkdir(parents=True)
     (root / "classes.txt").write_text("\n".join(NAMES) + "\n")
@@ -99,6 +97,12 @@ def scenes(tmp_path: Path) -> Scenes:
     (root / "ImageSets/Segmentation/train.txt").write_text("a\nb\nc\nd\n")
     (root / "ImageSets/Segmentation/val.txt").write_text("d\n")
     return Scenes(root, list(truths), truths)
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Scenes:
+    """Scenes that a test may change."""
+    return make_scenes(tmp_path / "devkit")
 
 
 @dataclass
@@ -153,6 +157,61 @@ def seeded_in():
 @pytest.fixture
 def seeded(scenes, seeded_in) -> Seeded:
     return seeded_in(scenes)
+
+
+@dataclass
+class Refining:
+    """Rounds of the tiny net over scenes: on loose masks, all images, whatever their foreground."""
+
+    scenes: Scenes
+
+    def __call__(self, name: str | Path = "round", source: Path | None = None, **options) -> Path:
+        """`refine_round` into `name`, which lies beside the devkit unless it is a whole path."""
+        from wsscli.steps.refine_round import refine_round
+
+        options = {
+            "backbone": "tiny",
+            "first_init": "none",
+            "label_count": "all",
+            "training": self.training(),
+        } | options
+        options = {"run": Run(workers=2), "min_foreground": 0.0, "max_foreground": 1.0, **options}
+        if options.get("init", "previous") != "previous":
+            del options["first_init"]
+        return refine_round(source or self.loose(), self.scenes.out / name, **options)
+
+    def training(self, **options):
+        from wsscli.steps._train import Training
+
+        how = {"iterations": 30, "batch_size": 4, "crop_size": 65, "lr": 5e-3, "device": "cpu", "bf16": False}
+        return Training(**(how | {"scale_range": "none", "jitter": 0.0} | options))
+
+    def loose(self) -> Path:
+        there = self.scenes.out / "loose"
+        return there if there.exists() else self.scenes.masks("loose", supervision=["unlabelled-images"])
+
+
+@pytest.fixture
+def refine(scenes) -> Refining:
+    return Refining(scenes)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Refining:
+    """Scenes and rounds over them that the tests of a file only read."""
+    return Refining(make_scenes(tmp_path_factory.mktemp("shared") / "devkit"))
+
+
+@pytest.fixture(scope="module")
+def one(shared) -> Path:
+    """A round."""
+    return shared()
+
+
+@pytest.fixture(scope="module")
+def two(shared) -> Path:
+    """The second of two rounds."""
+    return shared("rounds", rounds=2)
 
 
 @pytest.fixture

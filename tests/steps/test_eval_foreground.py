@@ -75,8 +75,8 @@ def test_mean_per_class_folder_then_over_the_folders(mit, found):
     assert row.matrix.tolist()[1] == [100, 140, 0]  # pixels of the object, over all images
     line = notes(result)[2]
     assert line == (
-        f"{found}: mean over 2 classes (Airplane100, Horse100) of their images' mean; 1 images without foreground in "
-        "the truth left out; ledger: unlabelled-images"
+        f"{found}: mean over 2 classes (Airplane100, Horse100) of their images' mean; left out: 1 image without "
+        "foreground in the truth; ledger: unlabelled-images"
     )
 
 
@@ -135,9 +135,46 @@ def test_the_truth_is_its_own_best(mit, found):
 
 def test_a_missing_ground_truth(mit, found):
     (mit / "Horse100/GroundTruth/0001.png").unlink()
+    bare = f"'Horse100/0001' ({mit}/Horse100/GroundTruth/0001.png is missing)"
     assert message(WssError, [found], foreground=True) == (
-        f"{mit}: no true mask for image 'Horse100/0001' (split all); leave the image out with --ids, or add the mask"
+        f"{mit}: 1 of 4 images have no true mask, the first is {bare}; --missing-truth skip leaves them out, --ids judges "
+        "a part"
     )
+    result = evaluate([found], foreground=True, missing_truth="skip")
+    assert result.rows[0].per_class == {"Airplane100": {"jaccard": 0.75, "images": 2.0}}
+    assert (result.images, result.skipped, result.untrue, result.to_json()["without_truth"]) == (3, 0, 1, 1)
+    assert notes(result)[0] == f"split all, 3 images, 1 without a true mask left out, truth {mit}"
+    (found / "masks/Horse100/0001.png").unlink()  # nor does it need a prediction
+    (found / "wss.json").unlink()
+    options = {"foreground": True, "missing_truth": "skip"}
+    assert evaluate([found / "masks"], data=Data(mit), **options).images == 3
+    from wsscli.steps.eval import Part
+
+    (mit.parent / "ids.txt").write_text("Horse100/0001\n")
+    part = Part(ids=mit.parent / "ids.txt")
+    assert message(WssError, [found / "masks"], data=Data(mit), part=part, **options) == (
+        f"{mit}: none of the 1 images has a true mask, the first is {bare}; name the truth's place or split"
+    )
+
+
+def test_ground_truth_of_another_name_is_never_left_out(mit, found):
+    truth = mit / "Horse100/GroundTruth/0001.png"
+    truth.rename(truth.with_suffix(".jpg"))
+    assert message(WssError, [found], foreground=True, missing_truth="skip").startswith(
+        f"{truth.with_suffix('.jpg')}: true masks are read from PNGs named as their photo, 0001.png; "
+    )
+
+
+def test_a_folder_of_truth_that_lacks_some(scenes):
+    """With classes, too."""
+    for name in ("a", "b", "d"):
+        write_mask(scenes.out / f"truth/{name}.png", scenes.truth[name])
+    masks, truth = scenes.masks("m", scenes.truth.get), scenes.out / "truth"
+    assert message(WssError, [masks], truth=truth) == (
+        f"{truth}: 1 of 4 images have no true mask, the first is 'c' ({truth}/c.png is missing); --missing-truth skip "
+        "leaves them out, --ids judges a part"
+    )
+    assert evaluate([masks], truth=truth, missing_truth="skip").untrue == 1
 
 
 def test_missing_predictions(mit, found):
@@ -188,6 +225,29 @@ def test_without_labels_there_is_one_class(scenes):
     (masks / "wss.json").unlink()
     result = evaluate([folder], foreground=True, truth=masks / "masks")
     assert result.rows[0].per_class == {"all": {"jaccard": 1.0, "images": 4.0}}
+
+
+def test_an_object_that_is_all_unlabelled_is_no_empty_truth(mit):
+    """One image finds nothing and says so (255), one has something beside it, one has no object."""
+    masks = {name: (mask > 0).astype(np.uint8) for name, (_, mask) in MIT.items()}
+    masks["Airplane100/0001"][:] = 255
+    masks["Horse100/0001"][MIT["Horse100/0001"][0] > 0] = 255
+    masks["Horse100/0001"][0, 0] = 1
+    plan = Plan("predict", mit.parent / "void", "masks", {}, FOREGROUND, DataRef(str(mit), "folders"), "all")
+    found = per_image(plan, Run(workers=1), list(MIT), lambda name: Output(mask=masks[name]))
+    result = evaluate([found], foreground=True, unlabelled="skip")
+    row = result.rows[0]
+    assert (row.empty, row.undecided, row.numbers) == (1, 1, {"jaccard": 0.25})
+    assert row.per_class == {
+        "Airplane100": {"jaccard": 0.5, "images": 1.0}, "Horse100": {"jaccard": 0.0, "images": 1.0}
+    }  # fmt: skip
+    assert result.to_json()["rows"][0]["undecided"] == 1
+    assert notes(result)[2] == (
+        f"{found}: mean over 2 classes (Airplane100, Horse100) of their images' mean; left out: 1 image without "
+        "foreground in the truth; left out: 1 image whose foreground is all unlabelled; ledger: nothing"
+    )
+    missed = evaluate([found], foreground=True).rows[0]
+    assert (missed.empty, missed.undecided, missed.numbers) == (1, 0, {"jaccard": 0.125})
 
 
 def test_truth_by_another_class_table(scenes):

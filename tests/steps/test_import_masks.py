@@ -73,6 +73,8 @@ def test_a_colour_table_counts_by_its_content(tmp_path):
             "the colour [0, 0, 0] stands twice, the second time for 'cat'",
         ),
         (["cat"], 'a colour table is a JSON object {"background": [0, 0, 0], ...}'),
+        ({"cat": [1, 2, 3]}, "class table: id 0 must be named 'background', not 'cat'"),
+        ({"background": [0, 0, 0], "": [1, 2, 3]}, "class table: a class name is empty; give every class a name"),
     ],
 )
 def test_wrong_colour_tables(folder, tmp_path, colours, told):
@@ -81,6 +83,15 @@ def test_wrong_colour_tables(folder, tmp_path, colours, told):
     with pytest.raises(WssError) as caught:
         import_masks(folder, tmp_path / "out", rgb=str(table))
     assert str(caught.value) == f"{table}: {told}"
+
+
+def test_a_colour_table_nested_too_deep(folder, tmp_path):
+    (tmp_path / "table.json").write_text('{"a":' * 100_000)
+    with pytest.raises(WssError) as caught:
+        import_masks(folder, tmp_path / "out", rgb=str(tmp_path / "table.json"))
+    assert str(caught.value).startswith(
+        f"{tmp_path}/table.json: cannot be read as a JSON colour table (maximum recursion"
+    )
 
 
 def test_a_colour_that_the_table_lacks(tmp_path):

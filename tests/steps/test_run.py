@@ -60,6 +60,19 @@ def test_dry_run_writes_nothing(tmp_path, caplog):
     assert "would read masks /somewhere (12 images of split val) and write masks to" in caplog.text
 
 
+def test_a_dry_run_says_what_the_real_one_would(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "wsscli")
+    per_image(plan(tmp_path), Run(), IDS, work)
+    caplog.clear()
+    assert per_image(plan(tmp_path), Run(dry_run=True), IDS, work) == tmp_path
+    assert caplog.messages == [f"{tmp_path} is complete with the same options: nothing to do"]
+    with pytest.raises(WssError, match=r"was made with other options: seed was 0, now 1; use another -o, or"):
+        per_image(plan(tmp_path), Run(dry_run=True, seed=1), IDS, work)
+    caplog.clear()
+    per_image(plan(tmp_path), Run(dry_run=True, seed=1, overwrite=True), IDS, work)
+    assert caplog.messages[0].startswith("would read images only (12 images of split ")
+
+
 def test_a_failure_stops_and_the_same_command_goes_on(tmp_path, caplog):
     caplog.set_level(logging.INFO, "wsscli")
     broken = {"i07"}

@@ -17,6 +17,7 @@ from wsscli.steps._data import Data, data_ref
 from wsscli.steps._foreground import Foreground
 from wsscli.steps._run import Plan, Run, per_image
 from wsscli.steps.crf import crf
+from wsscli.steps.eval import evaluate
 from wsscli.steps.make_seeds import make_seeds
 
 
@@ -83,6 +84,27 @@ def test_images_of_several_classes(scenes):
     assert scores.classes.tolist() == [0, 1, 2]
     np.testing.assert_array_equal(scores.scores[1], scores.scores[2])
     assert set(np.unique(found.mask("a"))) == {0, 1}
+
+
+def test_no_label_is_looked_at(scenes):
+    """Class-free masks of all images, each cut at Otsu's threshold of its own."""
+    for name in scenes.ids:
+        (scenes.root / f"Annotations/{name}.xml").unlink()
+    found = open_maskdir(seeds(scenes, saliency_dir(scenes), count="none"))
+    manifest = found.manifest
+    assert (manifest.classes, manifest.supervision, manifest.dropped) == (FOREGROUND, (), ())
+    assert (manifest.kind, manifest.score_type, manifest.options["label_count"]) == (
+        "masks+scores",
+        "probability",
+        "none",
+    )
+    for name in scenes.ids:
+        whole = Scores(soft(scenes, name)[None], np.zeros(1, np.int64), scenes.truth[name].shape).full()[0]
+        np.testing.assert_array_equal(found.mask(name), whole > otsu_threshold(whole))
+        assert found.scores(name).classes.tolist() == [0, 1]
+    assert evaluate([found.path], foreground=True).rows[0].numbers["jaccard"] > 0.8
+    masks = open_maskdir(seeds(scenes, found.path, "again", count="none", fg_threshold=0.9))
+    assert masks.mask("c").sum() < found.mask("c").sum()
 
 
 def test_images_of_no_class(scenes):

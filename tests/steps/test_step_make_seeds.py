@@ -344,6 +344,12 @@ def test_class_maps_that_are_wrong(scenes, message, content, text):
     assert message(WssError, seeds, scenes, Path("imagenet"), class_map=path) == text.format(path)
 
 
+def test_a_class_map_nested_too_deep(scenes, message):
+    path = class_map(scenes, "[" * 100_000)
+    text = message(WssError, seeds, scenes, Path("imagenet"), class_map=path)
+    assert text.startswith(f"{path}: not JSON (maximum recursion depth exceeded")
+
+
 def test_a_class_map_that_is_not_there_or_that_voc_cannot_stand_in_for(scenes, message):
     path = scenes.out / "nowhere.json"
     assert message(WssError, seeds, scenes, Path("imagenet"), class_map=path) == (

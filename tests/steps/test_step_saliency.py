@@ -4,10 +4,11 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from wsscli.data.dataset import open_dataset
-from wsscli.errors import WssError
+from wsscli.errors import PartialError, WssError
 from wsscli.maskdir.maskdir import open_maskdir
 from wsscli.saliency import video_pca
 from wsscli.saliency.rbd import saliency as rbd
@@ -100,8 +101,8 @@ def test_models_beyond_the_last_few_are_dropped(tmp_path):
         write_clip(tmp_path / "videos", clip, CLIPS["moving"](frames=4, size=(20, 30))[0])
     clips = Clips(open_dataset(tmp_path / "videos", format="images"), most=2)
     for clip in ("a", "b", "a", "c"):
-        clips.model(clip)
-    assert list(clips._models) == ["a", "c"]
+        clips(f"{clip}/0")
+    assert list(clips._known) == ["a", "c"]
 
 
 def test_frames_in_the_order_of_their_numbers(tmp_path):
@@ -121,6 +122,104 @@ def test_frames_of_several_sizes_are_refused(tmp_path, message):
     root = tmp_path / "videos"
     write_clip(root, "clip", frames)
     assert message(WssError, saliency, tmp_path / "sal", video=True, data=Data(root)) == (
-        f"{root}/clip/2.png: 4 x 6 (height x width), but the first frame of its clip, {root}/clip/0.png, is 4 x 4; "
-        "a clip's frames are of one size"
+        f"{root}/clip/2.png: 4 x 6 (height x width), but 2 of the 3 frames of its clip are 4 x 4; a clip's frames are of "
+        "one size"
     )
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """Two clips of twelve frames; of the first one frame is cut off, one has another size and one is no image."""
+    frames, _ = CLIPS["moving"](frames=12, size=(60, 80))
+    for clip in ("a", "b"):
+        write_clip(tmp_path / "videos", clip, frames)
+    folder = tmp_path / "videos/a"
+    cut = (folder / "5.png").read_bytes()
+    (folder / "5.png").write_bytes(cut[: len(cut) // 2])
+    Image.fromarray(frames[0, :40]).save(folder / "0.png")  # the first one, by which the others are not judged
+    (folder / "7.png").write_bytes(b"nothing")
+    return tmp_path / "videos"
+
+
+BAD = ["a/0", "a/5", "a/7"]
+
+
+def test_bad_frames_are_left_out_and_the_rest_of_their_clip_is_done(broken, tmp_path):
+    out = tmp_path / "sal"
+    with pytest.raises(PartialError):
+        saliency(out, video=True, data=Data(broken), run=Run(workers=3, keep_going=True))
+    found = open_maskdir(out)
+    reasons = {item["id"]: item["reason"] for item in found.manifest.dropped}
+    assert sorted(reasons) == BAD and found.manifest.fell_back == ()
+    assert reasons["a/0"] == (
+        f"failed: {broken}/a/0.png: 40 x 80 (height x width), but 9 of the 12 frames of its clip are 60 x 80; a clip's "
+        "frames are of one size"
+    )
+    for name in BAD[1:]:
+        assert reasons[name].startswith(f"failed: {broken}/{name}.png: ")
+    for name in BAD:  # as if they had never been there
+        (broken / f"{name}.png").unlink()
+    without = saliency(tmp_path / "without", video=True, data=Data(broken), run=Run(workers=1))
+    files = [f"scores/{name}.npz" for name in found.ids]
+    assert len(files) == 21
+    for file in files:
+        assert (out / file).read_bytes() == (without / file).read_bytes()
+
+
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_what_is_wrong_with_a_clip_is_found_once(tmp_path, monkeypatch, keep_going):
+    """A frame whose head is right, so that it is told by decoding it only."""
+    from wsscli.data.base import Dataset
+
+    write_clip(tmp_path / "videos", "a", CLIPS["moving"](frames=8, size=(20, 30))[0])
+    read, image = [], Dataset.image
+
+    def counted(self, name):
+        read.append(name)
+        if name == "a/5":
+            raise WssError("a/5 is cut off")
+        return image(self, name)
+
+    monkeypatch.setattr(Dataset, "image", counted)
+    clips = Clips(open_dataset(tmp_path / "videos", format="images"), 2, keep_going=keep_going)
+    for _ in range(3):
+        with pytest.raises(WssError, match=r"^a/5 is cut off$"):
+            clips("a/5")
+    assert read == [f"a/{k}" for k in range(8 if keep_going else 6)]
+    if keep_going:
+        assert clips("a/6")[2] is None
+    else:
+        with pytest.raises(WssError, match=r"^a/5 is cut off$"):
+            clips("a/6")
+
+
+def test_a_bad_frame_is_an_error_of_its_clip(broken, tmp_path, message):
+    text = message(WssError, saliency, tmp_path / "sal", video=True, data=Data(broken), run=Run(workers=1))
+    assert text.startswith(f"{broken}/a/5.png: ")
+
+
+def test_a_clip_of_bad_frames_only(tmp_path):
+    write_clip(tmp_path / "videos", "a", CLIPS["moving"](frames=4, size=(20, 30))[0])
+    for k in range(3):
+        cut = (tmp_path / f"videos/a/{k}.png").read_bytes()
+        (tmp_path / f"videos/a/{k}.png").write_bytes(cut[:60] if k else b"")
+    clips = Clips(open_dataset(tmp_path / "videos", format="images"), 1, keep_going=True)
+    values, size, why = clips("a/3")
+    assert (values.any(), size, why) == (False, (20, 30), "the only frame of its clip")
+    (tmp_path / "videos/a/3.png").write_bytes(b"")
+    clips = Clips(open_dataset(tmp_path / "videos", format="images"), 1, keep_going=True)
+    for k in range(4):
+        with pytest.raises(WssError, match=rf"a/{k}\.png"):
+            clips(f"a/{k}")
+
+
+def test_a_long_clip_none_of_whose_sample_can_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(video_pca, "MOST_FRAMES", 2)
+    write_clip(tmp_path / "videos", "a", CLIPS["moving"](frames=5, size=(20, 30))[0])
+    for k in (0, 4):
+        cut = (tmp_path / f"videos/a/{k}.png").read_bytes()
+        (tmp_path / f"videos/a/{k}.png").write_bytes(cut[: len(cut) // 2])
+    clips = Clips(open_dataset(tmp_path / "videos", format="images"), 1, keep_going=True)
+    assert clips("a/2")[1] == (20, 30)
+    with pytest.raises(WssError, match=r"a/4\.png"):
+        clips("a/4")

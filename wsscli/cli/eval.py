@@ -110,8 +110,9 @@ def show(result: Evaluation, *, per_class: bool) -> None:
 def notes(result: Evaluation) -> list[str]:
     """What the numbers of the table mean: images, rules, classes, ledger, intervals."""
     left = f", {result.skipped} without a mask left out" if result.skipped else ""
+    left += f", {result.untrue} without a true mask left out" if result.untrue else ""
     lines = [
-        f"split {result.split}, {result.images} images{left}, truth {result.truth}",
+        f"split {result.split}, {_images(result.images)}{left}, truth {result.truth}",
         f"unlabelled predictions: {result.unlabelled}"
         + ("" if result.foreground else " (in IoU and accuracies; precision counts labelled pixels only)"),
     ]
@@ -119,8 +120,10 @@ def notes(result: Evaluation) -> list[str]:
         absent = f"; {row.missing} missing masks count as background" if row.missing else ""
         end = f"ledger: {', '.join(row.ledger) or 'nothing'}{absent}"
         if result.foreground:
-            empty = f"; {row.empty} images without foreground in the truth left out" if row.empty else ""
-            of = f"mean over {len(row.classes)} classes ({', '.join(row.classes)}) of their images' mean{empty}"
+            out = f"; left out: {_images(row.empty)} without foreground in the truth" if row.empty else ""
+            out += f"; left out: {_images(row.undecided)} whose foreground is all unlabelled" if row.undecided else ""
+            classes = _number(len(row.classes), "class", "classes")
+            of = f"mean over {classes} ({', '.join(row.classes)}) of their images' mean{out}"
             lines.append(f"{row.directory}: {of}; {end}")
             continue
         of = (
@@ -139,6 +142,14 @@ def notes(result: Evaluation) -> list[str]:
     return lines
 
 
+def _images(number: int) -> str:
+    return _number(number, "image", "images")
+
+
+def _number(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
+
+
 def _table(result: Evaluation) -> Table:
     from rich import box
     from rich.table import Table
@@ -147,7 +158,7 @@ def _table(result: Evaluation) -> Table:
     columns = [name for name in _COLUMNS if name in result.rows[0].numbers]
     rules = any(row.background for row in result.rows)
     table = Table(
-        title=f"split {result.split}, {result.images} images",
+        title=f"split {result.split}, {_images(result.images)}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

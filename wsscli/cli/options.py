@@ -46,8 +46,8 @@ def command(step: Callable[..., Any], *, finish: Callable[..., None] | None = No
         arguments = plans[0].collect(given)
         try:
             result = step(**arguments)
-        except PartialError:
-            _print_result(arguments["out"])
+        except PartialError as partial:
+            _print_result(partial.made or arguments["out"])
             raise
         if finish is None:
             _print_result(result)

@@ -27,6 +27,10 @@ class Source(Protocol):
 
     def truth(self, name: str) -> NDArray[np.uint8] | None: ...
 
+    def truth_missing(self, name: str) -> str | None:
+        """The file that lacks where an image has no true mask, without reading any; None where it has one."""
+        ...
+
 
 class LabelList(Protocol):
     """Image-level labels from a file of their own."""
@@ -97,8 +101,8 @@ class Dataset:
         mask = self.source.truth(name)
         if mask is None:
             raise WssError(
-                f"{self.root}: no true mask for image '{name}' (split {self.split}); leave the image out with --ids, "
-                "or add the mask"
+                f"{self.root}: no true mask for image '{name}' (split {self.split}): {self.source.truth_missing(name)} "
+                "is missing; leave the image out with --ids, or add the mask"
             )
         top = int((mask + np.uint8(1)).max(initial=0)) - 1  # 255 wraps to 0; a boolean index takes as long as decoding
         if top >= len(self.classes):
@@ -107,6 +111,15 @@ class Dataset:
                 f"{len(self.classes) - 1} ({self.classes.names[-1]}); list all classes in {self.root / 'classes.txt'}"
             )
         return mask
+
+    def without_truth(self, ids: Iterable[str]) -> dict[str, str]:
+        """Images that have no true mask -> the file that lacks. No mask is read.
+
+        Raises:
+            WssError: a true mask is there under a name that is not read.
+        """
+        missing = ((name, self.source.truth_missing(name)) for name in ids)
+        return {name: what for name, what in missing if what is not None}
 
     def subset(self, ids: Iterable[str]) -> Dataset:
         """The same split with these ids only. Raises WssError for ids that are not in it."""

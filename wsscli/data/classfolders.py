@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from wsscli.classes import ClassTable
 from wsscli.errors import WssError
 
 _FORM = 'write {"class": ["folder", ...], ...}'
@@ -14,13 +15,14 @@ def read_class_folders(path: Path) -> dict[str, tuple[str, ...]]:
     """Class name -> names of its folders, in the order of the file.
 
     Raises:
-        WssError: not readable, not such an object, a class without folders, a class or a folder twice.
+        WssError: not readable, not such an object, a class without folders, a class or a folder twice, names that
+            make no class table (the background, an empty name, too many).
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=list)
     except FileNotFoundError as error:
         raise WssError(f"{path}: no such file; check the path given with --class-folders") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WssError(f"{path}: cannot be read as JSON ({error}); {_FORM}") from error
     if not isinstance(content, list) or not content or not all(_is_entry(entry) for entry in content):
         raise WssError(f"{path}: not an object of classes with lists of folder names; {_FORM}")
@@ -39,6 +41,10 @@ def read_class_folders(path: Path) -> dict[str, tuple[str, ...]]:
                 )
             owner[folder] = name
         found[name] = tuple(folders)
+    try:
+        ClassTable.of(found)
+    except WssError as error:
+        raise WssError(f"{path}: {error}") from error
     return found
 
 

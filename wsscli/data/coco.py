@@ -54,6 +54,10 @@ class CocoSource:
     def truth(self, name: str) -> NDArray[np.uint8] | None:
         return render(self._image(name), f"{self.table}: image '{name}'")
 
+    def truth_missing(self, name: str) -> str | None:
+        del name  # an image without objects is all background
+        return None
+
 
 def render(image: CocoImage, where: str) -> NDArray[np.uint8]:
     """The class mask of an image's polygons and RLEs, uint8 (H, W), no 255.

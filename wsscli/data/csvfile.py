@@ -44,6 +44,9 @@ class CsvSource:
         mask = self._row(name)[2]
         return read_mask(self.table.parent / mask) if mask else None
 
+    def truth_missing(self, name: str) -> str | None:
+        return None if self._row(name)[2] else f"a mask in its row of {self.table}"
+
 
 def looks_like_csv(path: Path) -> bool:
     return path.suffix.lower() == ".csv" if path.is_file() else len(_tables(path)) == 1

@@ -50,7 +50,7 @@ def open_dataset(
         class_folders: which folders make up a class (JSON, class name -> folder names), of a folder per class.
 
     Raises:
-        UsageError: an unknown format, or `class_folders` of another one than folders.
+        UsageError: an unknown format, or `class_folders` for a layout other than folders.
         WssError: no such path, no format or several fit, no such split, or what the format's opener says.
     """
     root = Path(path)
@@ -64,6 +64,12 @@ def open_dataset(
     if class_folders is not None:
         if format not in (None, "folders"):
             raise UsageError(f"--class-folders: needs a folder per class, not --format {format}; leave one of them out")
+        other = next((name for name in _DECLARED if FORMATS[name][0](root)), None) if format is None else None
+        if other:
+            raise UsageError(
+                f"--class-folders: needs a folder per class, but {root} looks like {other}; leave it out, or say "
+                "--format folders if it is one"
+            )
         where = Path(class_folders)
         dataset = open_folders(root, split, label_file, classes, where)
         return replace(dataset, class_names=names, class_folders=where)

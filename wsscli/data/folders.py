@@ -14,6 +14,7 @@ from wsscli.data.classfolders import read_class_folders
 from wsscli.data.classlist import read_class_list
 from wsscli.data.files import folders_in, has_images, is_image_name, list_images
 from wsscli.data.ids import check_id, first_few, split_suffix
+from wsscli.data.images import SUFFIXES
 from wsscli.data.labels import open_labels
 from wsscli.data.splits import choose_split
 from wsscli.errors import WssError
@@ -58,14 +59,29 @@ class FolderSource:
     def truth(self, name: str) -> NDArray[np.uint8] | None:
         from wsscli.maskdir.png import read_mask
 
-        labels = self.labels(name)
-        folder, _, stem = name.rpartition("/")
-        path = self.root / folder / TRUTH / f"{stem}.png"
+        labels, path = self.labels(name), self._truth_path(name)
         if labels is None or not path.is_file():
             return None
         mask = read_mask(path)
         mask[mask != 0] = labels[0]
         return mask
+
+    def truth_missing(self, name: str) -> str | None:
+        path = self._truth_path(name)
+        if path.is_file():
+            return None
+        for suffix in sorted({*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES)}):
+            other = path.with_name(path.stem + suffix)
+            if other.is_file():
+                raise WssError(
+                    f"{other}: true masks are read from PNGs named as their photo, {path.name}; write it as one (a "
+                    "JPEG's greys are no mask: make the mask again), or take it away"
+                )
+        return str(path)
+
+    def _truth_path(self, name: str) -> Path:
+        folder, _, stem = name.rpartition("/")
+        return self.root / folder / TRUTH / f"{stem}.png"
 
 
 def looks_like_folders(path: Path) -> bool:

@@ -58,11 +58,15 @@ class VocSource:
     def truth(self, name: str) -> NDArray[np.uint8] | None:
         from wsscli.maskdir.png import read_mask
 
-        for folder in TRUTH_FOLDERS:
-            path = self.root / folder / f"{name}.png"
-            if path.exists():
-                return read_mask(path)
-        return None
+        path = next((path for path in self._truth_paths(name) if path.exists()), None)
+        return None if path is None else read_mask(path)
+
+    def truth_missing(self, name: str) -> str | None:
+        first, *others = self._truth_paths(name)
+        return None if any(path.exists() for path in (first, *others)) else str(first)
+
+    def _truth_paths(self, name: str) -> list[Path]:
+        return [self.root / folder / f"{name}.png" for folder in TRUTH_FOLDERS]
 
 
 def object_names(path: Path) -> list[str] | None:

@@ -26,11 +26,15 @@ class Groups(NamedTuple):
     member: NDArray[np.bool_]
 
 
-def jaccards(images: Sequence[Counts]) -> NDArray[np.float64]:
-    """Intersection over union of the foreground, (images,), in 0..1; NaN where the truth holds none.
+def jaccards(images: Sequence[Counts], objects: Sequence[int]) -> NDArray[np.float64]:
+    """Intersection over union of the foreground, (images,), in 0..1; NaN where there is nothing to judge.
+
+    That is where the truth holds no foreground, and, under the rule `skip`, where all of it is unlabelled in the
+    prediction, which finds none elsewhere.
 
     Args:
         images: counts of background and foreground of every image, under the rule for unlabelled pixels.
+        objects: pixels of the true foreground of every image, whatever the prediction says of them.
 
     Source: METHODS section 6; Rubinstein et al., Unsupervised Joint Object Discovery, CVPR 2013, section 5.
     """
@@ -38,7 +42,8 @@ def jaccards(images: Sequence[Counts]) -> NDArray[np.float64]:
         np.array([part[FOREGROUND_ROW] for part in parts], np.float64) for parts in zip(*images, strict=True)
     )
     union = true + predicted - hits
-    out: NDArray[np.float64] = np.divide(hits, union, out=np.full(len(union), np.nan), where=true > 0)
+    there = (np.asarray(objects) > 0) & (union > 0)
+    out: NDArray[np.float64] = np.divide(hits, union, out=np.full(len(union), np.nan), where=there)
     return out
 
 

@@ -155,7 +155,7 @@ def read_manifest(directory: Path) -> Manifest | None:
         return None
     except OSError as error:
         raise WssError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WssError(
             f"{path}: not a readable manifest ({error}); write the directory again with --overwrite"
         ) from error

@@ -28,16 +28,20 @@ def read_colours(path: Path) -> tuple[ClassTable, Colours]:
     Classes get ids in the order of the file; `unlabelled` (optional) becomes 255.
 
     Raises:
-        WssError: unreadable, a colour that is not three numbers of 0..255, or one that stands twice.
+        WssError: unreadable, names that make no class table, a colour that is not three numbers of 0..255, or one that
+            stands twice.
     """
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WssError(f"{path}: cannot be read as a JSON colour table ({error})") from error
     if not isinstance(plain, dict):
         raise WssError(f'{path}: a colour table is a JSON object {{"background": [0, 0, 0], ...}}')
     names = [name for name in plain if name != "unlabelled"]
-    table = ClassTable(tuple(names))
+    try:
+        table = ClassTable(tuple(names))
+    except WssError as error:
+        raise WssError(f"{path}: {error}") from error
     colours: Colours = {}
     for name, colour in plain.items():
         fits = isinstance(colour, list) and len(colour) == 3 and all(type(v) is int and 0 <= v <= 255 for v in colour)

@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterable, Sequence
@@ -43,7 +42,7 @@ OWN = (
     NAME, JOURNAL, LOG, "masks", "scores", "cams", "model.safetensors", "last.ckpt", "tensorboard",
     "supervision", "supervision.svg", "rounds.csv", "rounds.svg",
 )  # fmt: skip
-_PARTS = {"refine-round": re.compile(r"model|predicted|refined|cut|round-[0-9]+")}
+_PARTS = {"refine-round": ("model", "predicted", "refined", "cut")}
 
 
 @dataclass
@@ -196,36 +195,12 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Writer 
         WssError: the directory is not wss's, was made with other options (the message shows the first that
             differs), is being written by another process, or cannot be written.
     """
-    if root.exists() and not root.is_dir():
-        raise WssError(f"{root}: a file; -o names a directory")
-    present = read_manifest(root) if not overwrite else None
-    if present is None and not overwrite:
-        _refuse_foreign(root)
-    if present is not None:
-        other = difference(present, manifest)
-        if other:
-            raise WssError(
-                f"{root}: was made with other options: {other}; use another -o, or --overwrite to replace it"
-            )
-        if present.complete:
-            with suppress(OSError):  # left by a kill between the manifest and here
-                (root / JOURNAL).unlink(missing_ok=True)
-            return None
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        journal = (root / JOURNAL).open("a+", encoding="utf-8")
-    except OSError as error:
-        raise writing_failed(root / JOURNAL, error) from error
-    try:
-        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        journal.close()
-        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            raise WssError(
-                f"{root}: its file system cannot lock files ({error.strerror}), so two runs could mix there; "
-                "use another -o"
-            ) from error
-        raise WssError(f"{root}: another wss process is writing here; wait for it, or use another -o") from error
+    present = standing(root, manifest, overwrite=overwrite)
+    if present is not None and present.complete:
+        with suppress(OSError):  # left by a kill between the manifest and here
+            (root / JOURNAL).unlink(missing_ok=True)
+        return None
+    journal = _lock(root)
     try:
         if overwrite:
             _clear(root, journal, manifest)
@@ -241,19 +216,90 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Writer 
     return Writer(root, manifest, journal, records, resuming=present is not None)
 
 
+def standing(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Manifest | None:
+    """What `begin` would go on with, or find complete: the manifest that is there. None: it would begin anew.
+
+    Raises:
+        WssError: `begin` would refuse the directory: it is not wss's, or was made with other options.
+    """
+    if root.exists() and not root.is_dir():
+        raise WssError(f"{root}: a file; -o names a directory")
+    if overwrite:
+        if not (root / NAME).exists():
+            _refuse_foreign(root)
+        return None
+    present = read_manifest(root)
+    if present is None:
+        _refuse_foreign(root)
+        return None
+    other = difference(present, manifest)
+    if other:
+        raise WssError(f"{root}: was made with other options: {other}; use another -o, or --overwrite to replace it")
+    return present
+
+
+def rewrite(root: Path, manifest: Manifest) -> None:
+    """Give a directory another manifest, unless another process is writing there.
+
+    Raises:
+        WssError: one is, or it cannot be written.
+    """
+    with _lock(root):
+        write_manifest(root, manifest)
+
+
+def _lock(root: Path) -> IO[str]:
+    """The journal of a directory, which is made if missing, open and locked."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        journal = (root / JOURNAL).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise writing_failed(root / JOURNAL, error) from error
+    try:
+        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        journal.close()
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise WssError(
+                f"{root}: its file system cannot lock files ({error.strerror}), so two runs could mix there; "
+                "use another -o"
+            ) from error
+        raise WssError(f"{root}: another wss process is writing here; wait for it, or use another -o") from error
+    return journal
+
+
 def _refuse_foreign(root: Path) -> None:
-    if root.is_dir():
-        strangers = sorted(p.name for p in root.iterdir() if p.name != JOURNAL and not p.name.startswith("."))
-        if strangers:
-            raise WssError(f"{root}: not empty and not written by wss (holds {strangers[0]}); use another -o")
+    strangers = strangers_in(root)
+    if strangers:
+        raise WssError(f"{root}: not empty and not written by wss (holds {strangers[0]}); use another -o")
 
 
-def parts_of(root: Path, step: str) -> list[str]:
-    """Names of the directories that a step which runs others keeps in its own, sorted."""
-    pattern = _PARTS.get(step)
-    if pattern is None or not root.is_dir():
+def strangers_in(root: Path) -> list[str]:
+    """Names of what lies in a directory that wss has not written, sorted; none in one that it has."""
+    if not root.is_dir() or (root / NAME).exists():
         return []
-    return sorted(path.name for path in root.iterdir() if pattern.fullmatch(path.name) and path.is_dir())
+    return sorted(p.name for p in root.iterdir() if p.name != JOURNAL and not p.name.startswith("."))
+
+
+def parts_of(root: Path, manifest: Manifest) -> list[str]:
+    """Names of the directories that the step of a manifest, which runs others, has made within its own."""
+    names: Iterable[str] = _PARTS.get(manifest.step, ())
+    if manifest.kind == "rounds":
+        names = (f"round-{k}" for k in range(1, manifest.options.get("rounds", 0) + 1))
+    return [name for name in names if (root / name).is_dir() and not strangers_in(root / name)]
+
+
+def remove_part(root: Path) -> None:
+    """Remove a directory that wss wrote. Its manifest goes last: killed in here, it is still known for ours."""
+    for path in root.iterdir():
+        if path.name == NAME:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    (root / NAME).unlink(missing_ok=True)
+    root.rmdir()
 
 
 def _clear(root: Path, journal: IO[str], manifest: Manifest) -> None:
@@ -262,16 +308,14 @@ def _clear(root: Path, journal: IO[str], manifest: Manifest) -> None:
     The new manifest comes first: killed in here, the directory is neither complete nor a stranger's. The directories
     in it go before: none of another run may be found there and taken for a part of this one.
     """
-    if not (root / NAME).exists():
-        _refuse_foreign(root)
     present = None
     with suppress(WssError):  # a damaged one is replaced
         present = read_manifest(root)
-    parts = parts_of(root, present.step) if present is not None else []
+    parts = parts_of(root, present) if present is not None else []
     if present is not None and parts:
         write_manifest(root, replace(present, complete=False))
     for name in parts:
-        shutil.rmtree(root / name)
+        remove_part(root / name)
     journal.truncate(0)
     write_manifest(root, manifest)
     for name in OWN:
@@ -306,6 +350,7 @@ def _whole_records(root: Path, journal: IO[str]) -> dict[str, Record]:
     return records
 
 
+_NO_PART = {"watch"}  # directories of refine-round have had it; nothing in them depends on it
 _COMPARED = ("kind", "seed", "split", "score_type", "images", "ids_digest")
 
 
@@ -314,7 +359,7 @@ def difference(present: Manifest, wanted: Manifest) -> str | None:
     if present.step != wanted.step:
         return f"it is the output of `wss {present.step}`, not of `wss {wanted.step}`"
     before, now = _plain(present.options), _plain(wanted.options)
-    for option in sorted(before.keys() | now.keys()):
+    for option in sorted((before.keys() | now.keys()) - _NO_PART):
         if before.get(option) != now.get(option):
             return f"--{option.replace('_', '-')} was {before.get(option)!r}, now {now.get(option)!r}"
     if present.classes != wanted.classes:

@@ -111,7 +111,7 @@ def read_class_map(path: Path, classes: ClassTable, *, strict: bool = True) -> d
         plain = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise WssError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WssError(f"{path}: not JSON ({error})") from error
     form = 'a class map is a JSON object like {"cat": [281, 282], "person": []}'
     if not isinstance(plain, dict):

@@ -46,6 +46,8 @@ class Row:
         matrix: int64 (n, n + 1), not part of the JSON.
         best: the highest mIoU of this directory's sweep.
         empty: of a foreground evaluation: images left out since their truth has no foreground.
+        undecided: of a foreground evaluation under `--unlabelled skip`: images left out since all of their true
+            foreground is unlabelled, and none is predicted elsewhere.
     """
 
     directory: str
@@ -61,6 +63,7 @@ class Row:
     matrix: NDArray[np.int64] = field(repr=False, compare=False)
     best: bool = False
     empty: int = 0
+    undecided: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class Evaluation:
         restricted: whether `--classes` restricts the means.
         classes: the class table of the matrices.
         foreground: without classes: Jaccard index of every image, averaged per class, then over the classes.
+        untrue: images left out by `--missing-truth skip`.
     """
 
     split: str
@@ -103,6 +107,7 @@ class Evaluation:
     rows: list[Row]
     comparisons: list[Comparison]
     foreground: bool = False
+    untrue: int = 0
 
     @property
     def measure(self) -> tuple[str, str]:
@@ -136,7 +141,7 @@ class Evaluation:
             if any(other.best for other in self.rows):
                 plain["best"] = row.best
             if self.foreground:
-                plain["empty"] = row.empty
+                plain |= {"empty": row.empty, "undecided": row.undecided}
             if per_class:
                 plain["per_class"] = {
                     name: {key: _finite(value) for key, value in numbers.items()}
@@ -151,6 +156,7 @@ class Evaluation:
             "truth": self.truth,
             "images": self.images,
             "skipped": self.skipped,
+            "without_truth": self.untrue,
             "unlabelled": self.unlabelled,
             "missing": self.missing,
             "rows": rows,

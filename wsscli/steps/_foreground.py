@@ -36,11 +36,12 @@ class Foreground:
         foreground: Instead of a model: a directory of saliency, of class-free probabilities or of masks, or a folder
             of indexed PNGs; in masks every class is foreground, 255 is not.
         label_count: single = only images of exactly one class, the others are dropped; all = the foreground of an
-            image of several classes is 255, since nobody knows whose it is.
+            image of several classes is 255, since nobody knows whose it is; none = no label is looked at, and the
+            masks are class-free: 1 is foreground, in any image.
     """
 
     foreground: Path | None = None
-    label_count: Literal["single", "all"] = "single"
+    label_count: Literal["single", "all", "none"] = "single"
 
 
 @dataclass(frozen=True)
@@ -133,14 +134,14 @@ def _of_directory(path: Path, data: Data) -> Source:
     )  # fmt: skip
 
 
-def foreground(source: Source, labels: Labels, options: Foreground, threshold: float | None) -> Made:
-    """The method: the foreground takes the class of the image's one label.
+def foreground(source: Source, labels: Labels | None, options: Foreground, threshold: float | None) -> Made:
+    """The method: the foreground takes the class of the image's one label, or 1 where `labels` is None.
 
     Raises:
         WssError: no image has exactly one class, and others are not wanted.
     """
     single = options.label_count == "single"
-    if single and not any(len(found) == 1 for found in labels.values()):
+    if labels is not None and single and not any(len(found) == 1 for found in labels.values()):
         raise WssError(
             f"{source.dataset.root}: none of the {len(labels)} images has exactly one class, so no foreground has a "
             "name; take --label-count all"
@@ -153,7 +154,7 @@ def foreground(source: Source, labels: Labels, options: Foreground, threshold: f
         from wsscli.maskdir.writer import Output
         from wsscli.seeds.foreground import centred, foreground_labels
 
-        classes = labels[name]
+        classes = (1,) if labels is None else labels[name]
         if single and len(classes) != 1:
             held = ", ".join(names[c] for c in classes)
             return Output(dropped=f"{len(classes)} classes, not one: {held}" if classes else "no class")
@@ -174,6 +175,7 @@ def foreground(source: Source, labels: Labels, options: Foreground, threshold: f
         source.supervision,
         source.threads,
         "probability",
+        class_free=labels is None,
     )
 
 

@@ -39,6 +39,8 @@ class Made(NamedTuple):
     """What holds while images run side by side."""
     score_type: str = "cam"
     """Of the scores, where it writes some."""
+    class_free: bool = False
+    """Whether no label was looked at, so that 1 is some object."""
 
 
 def open_cams(path: Path) -> MaskDir:

@@ -66,9 +66,10 @@ def foreground_row(side: Side, tally: Tally, groups: Groups, chosen: list[int] |
     from wsscli.evaluate.confusion import mean
     from wsscli.evaluate.foreground import class_means, jaccards
 
-    values = jaccards(tally.images)
+    values = jaccards(tally.images, tally.objects)
     means = class_means(values, groups.member)
     counted = (groups.member & np.isfinite(values)[:, None]).sum(axis=0)
+    empty = tally.objects.count(0)
     manifest = side.folder.manifest
     columns = range(len(groups.names)) if chosen is None else chosen
     return Row(
@@ -83,7 +84,8 @@ def foreground_row(side: Side, tally: Tally, groups: Groups, chosen: list[int] |
         {"jaccard": mean(means, chosen)},
         {name: {"jaccard": float(means[k]), "images": float(counted[k])} for k, name in enumerate(groups.names)},
         tally.matrices[0],
-        empty=int(np.isnan(values).sum()),
+        empty=empty,
+        undecided=int(np.isnan(values).sum()) - empty,
     )
 
 
@@ -93,7 +95,7 @@ def compare(
     """Each further directory against the first."""
     from wsscli.evaluate.foreground import jaccards, paired_jaccards
 
-    first, *others = (jaccards(tally.images) for tally in tallies)
+    first, *others = (jaccards(tally.images, tally.objects) for tally in tallies)
     out = []
     for side, values in zip(sides[1:], others, strict=True):
         f = paired_jaccards(first, values, groups.member, classes=chosen, draws=draws, seed=seed)

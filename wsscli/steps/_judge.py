@@ -39,11 +39,19 @@ class Side:
 
 @dataclass
 class Tally:
-    """Sums of one directory over images: matrices (rules, n, n + 1), and what else was asked for."""
+    """Sums of one directory over images: matrices (rules, n, n + 1), and what else was asked for.
+
+    Attributes:
+        matrices: as above.
+        boundary: counts of boundary pixels.
+        images: counts of every image.
+        objects: without classes: pixels of every image's true foreground.
+    """
 
     matrices: NDArray[np.int64]
     boundary: Counts | None = None
     images: list[Counts] = field(default_factory=list)
+    objects: list[int] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
         self.matrices += other.matrices
@@ -51,6 +59,7 @@ class Tally:
             for mine, theirs in zip(self.boundary, other.boundary, strict=True):
                 mine += theirs
         self.images += other.images
+        self.objects += other.objects
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,8 @@ class Judge:
         tally.matrices[0] += matrix
         if self.per_image:
             tally.images.append(counts(matrix, self.unlabelled))
+        if self.foreground:
+            tally.objects.append(int(matrix[1].sum()))
         if tally.boundary is not None:
             found = boundary_counts(truth, mask, self.n, unlabelled=self.unlabelled)
             for total, part in zip(tally.boundary, found, strict=True):

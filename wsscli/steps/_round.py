@@ -1,34 +1,26 @@
-"""One round of refining masks: train on them, predict all images, keep what the labels allow, cut it out anew."""
+"""One round of refining masks: what it is made from, what it says of itself, which images take part."""
 
 from __future__ import annotations
 
 import logging
-import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from wsscli.errors import PartialError, WssError
+from wsscli.errors import WssError
 from wsscli.steps._data import Data, data_ref
 from wsscli.steps._init import Init
-from wsscli.steps._ledger import inherit, of_masks
-from wsscli.steps._run import Job, Plan, Run, open_job, per_image
-from wsscli.steps._seeding import watched_by
+from wsscli.steps._ledger import of_masks
+from wsscli.steps._run import FAILED, Plan, Run, manifest_of, open_job
 from wsscli.steps._train import Training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
-    from numpy.typing import NDArray
-
     from wsscli.classes import ClassTable
     from wsscli.data.dataset import Dataset
     from wsscli.maskdir.maskdir import MaskDir
-    from wsscli.maskdir.writer import Output
 
 log = logging.getLogger("wsscli")
 
@@ -68,27 +60,6 @@ class Predicting:
 
 
 @dataclass(frozen=True)
-class How:
-    """What is the same in every round; each is an option of `wsscli.steps.refine_round.refine_round`."""
-
-    arch: Any
-    backbone: str
-    output_stride: int | None
-    hidden: int | None
-    size: int | None
-    loss_step: int | None
-    foreground: bool
-    label_count: str
-    min_foreground: float
-    max_foreground: float
-    watch: str | None
-    predicting: Predicting
-    cutting: Cutting
-    training: Training
-    data: Data
-
-
-@dataclass(frozen=True)
 class Chosen(Run):
     """Common options of a step within a round: exactly these images."""
 
@@ -104,23 +75,39 @@ class Round:
     """Makes rounds over one set of images.
 
     Attributes:
-        how: the options.
+        masks: what the first round trains on.
+        net: what `train_seg` takes as they are: arch, backbone, output_stride, hidden, size, loss_step, foreground.
+        label_count: `single` or `all`, by which the images were chosen.
+        limits: least and largest share of foreground with which an image trains the next round.
+        predicting, cutting, training, data: options.
+        run: the common options; its images are `ids`.
         dataset: of the photos.
         classes: the masks' table.
         ids: all images that are predicted in every round, sorted.
         labels: classes of each image; None for class-free foreground.
-        truth: reads a true mask; None when nobody watches.
     """
 
-    how: How
+    masks: MaskDir
+    net: Mapping[str, Any]
+    label_count: str
+    limits: tuple[float, float]
+    predicting: Predicting
+    cutting: Cutting
+    training: Training
+    data: Data
+    run: Run
     dataset: Dataset
     classes: ClassTable
     ids: list[str]
     labels: Mapping[str, Sequence[int]] | None
-    truth: Callable[[str], NDArray[np.uint8]] | None
+
+    @property
+    def foreground(self) -> bool:
+        """Whether foreground is all that there is."""
+        return bool(self.net["foreground"])
 
     def plan(self, masks: MaskDir, out: Path, init: str) -> Plan:
-        """What the directory of a round says of itself.
+        """What the directory of a round says of itself, whatever images fail.
 
         Raises:
             UsageError: an option of the training is out of its range.
@@ -130,19 +117,32 @@ class Round:
         return Plan(
             step=STEP, out=out, kind="masks", options=self._options(masks, init, start.kind), classes=self.classes,
             data=data_ref(self.dataset), split=self.dataset.split,
-            inputs=[masks.as_input("masks"), *start.inputs(), *watched_by(self.how.watch)],
+            inputs=[masks.as_input("masks"), *start.inputs()],
             supervision=[
-                *of_masks(masks, self.dataset.root, len(self.trained_on(masks))), *start.supervision(),
+                *of_masks(masks, self.dataset.root, len(self._with_mask(masks))), *start.supervision(),
                 *(["image-labels"] if self.labels is not None else []),
             ],
         )  # fmt: skip
 
-    def trained_on(self, masks: MaskDir) -> list[str]:
-        """The images that have a mask, of those of the round.
+    def _options(self, masks: MaskDir, init: str, kind: str) -> dict[str, Any]:
+        """Every option; what train-seg settles by the net itself stands in the model's manifest."""
+        from wsscli.nets.device import pick_device
+        from wsscli.steps._train import resolve
 
-        Raises:
-            WssError: none has.
-        """
+        net, device = self.net, pick_device(self.training.device)
+        values = resolve(
+            self.training, "segmentation", len(self._with_mask(masks)), backbone=net["backbone"], init=init,
+            output_stride=net["output_stride"], device=device,
+        )  # fmt: skip
+        least, most = self.limits
+        return {
+            **values, **net, "loss_step": net["loss_step"] or values["loss_step"], "rounds": 1, "init": kind,
+            "device": device.type, "label_count": self.label_count, "min_foreground": least, "max_foreground": most,
+            **vars(self.predicting), **vars(self.cutting),
+        }  # fmt: skip
+
+    def _with_mask(self, masks: MaskDir) -> list[str]:
+        """The images that have a mask, of those of the round; raises WssError when none has."""
         there = frozenset(masks.ids)
         found = [name for name in self.ids if name in there]
         if not found:
@@ -152,175 +152,131 @@ class Round:
             )
         return found
 
-    def _options(self, masks: MaskDir, init: str, kind: str) -> dict[str, Any]:
-        """Every option; what train-seg settles by the net itself stands in the model's manifest."""
-        from wsscli.nets.device import pick_device
-        from wsscli.steps._train import resolve
+    def learnt(self, masks: MaskDir, left_out: Mapping[str, str]) -> list[str]:
+        """The images that are trained on.
 
-        how, device = self.how, pick_device(self.how.training.device)
-        values = resolve(
-            how.training, "segmentation", len(self.trained_on(masks)), backbone=how.backbone, init=init,
-            output_stride=how.output_stride, device=device,
-        )  # fmt: skip
-        return {
-            **values, "rounds": 1, "arch": how.arch, "backbone": how.backbone, "init": kind, "device": device.type,
-            "output_stride": how.output_stride, "hidden": how.hidden, "size": how.size,
-            "loss_step": how.loss_step or values["loss_step"], "foreground": how.foreground,
-            "label_count": how.label_count, "min_foreground": how.min_foreground,
-            "max_foreground": how.max_foreground, "watch": how.watch is not None, **vars(how.predicting),
-            **vars(how.cutting),
-        }  # fmt: skip
+        Args:
+            masks: of the round before.
+            left_out: images that take no part, and why.
 
-    def make(self, source: Path, out: Path, init: str, run: Run) -> Path:
+        Raises:
+            WssError: there are none.
+        """
+        there = self._with_mask(masks)
+        found = [name for name in there if name not in left_out]
+        if not found:
+            raise WssError(
+                f"{masks.path}: none of its {len(there)} images can be read ('{there[0]}': {left_out[there[0]]}); "
+                "nothing is left to train on"
+            )
+        return found
+
+    @cached_property
+    def failed(self) -> dict[str, str]:
+        """Images whose photo, or mask to begin with, cannot be read, and why: they take part in no round.
+
+        Raises:
+            WssError: one cannot be read, and the run is not to keep going.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        from wsscli.progress import track
+        from wsscli.steps._sources import class_free_reader, mask_reader
+
+        masks, dataset = self.masks, self.dataset
+        read = class_free_reader(masks, dataset) if self.foreground else mask_reader(masks, dataset, self.classes)
+        there = frozenset(masks.ids)
+
+        def fault(name: str) -> str | None:
+            try:
+                dataset.image(name)
+                if name in there:
+                    read(name)
+            except WssError as error:
+                if not self.run.keep_going:
+                    raise
+                return f"{FAILED}{error}"
+            return None
+
+        found = {}
+        with ThreadPoolExecutor(self.run.threads) as pool, track(len(self.ids), "check") as progress:
+            for name, reason in zip(self.ids, pool.map(fault, self.ids), strict=True):
+                if reason is not None:
+                    found[name] = reason
+                    log.warning("%s", reason)
+                progress.advance()
+        return found
+
+    def check(self, out: Path, init: str) -> None:
+        """Refuse, before anything is written, what the first round would refuse in the middle.
+
+        Args:
+            out: the directory of the first round.
+            init: what its training starts from.
+
+        Raises:
+            UsageError, WssError: what `train_seg` raises; a photo or a mask that cannot be read.
+        """
+        names = self.learnt(self.masks, self.failed)
+        run = Chosen(seed=self.run.seed, dry_run=True, overwrite=self.run.overwrite, names=tuple(names))
+        with _quiet():
+            self.train(self.masks, out, init, self.training, run)
+
+    def train(self, masks: MaskDir, out: Path, init: str, training: Training, run: Run) -> None:
+        """Train a round's net."""
+        from wsscli.steps.train_seg import train_seg
+
+        train_seg(masks.path, out / MODEL, **self.net, init=init, training=training, data=self.data, run=run)
+
+    def part(self, names: Sequence[str]) -> Chosen:
+        """The common options of a step within a round that works on these images."""
+        run = self.run
+        return Chosen(seed=run.seed, workers=run.workers, keep_going=run.keep_going, names=tuple(names))
+
+    def make(self, source: Path, out: Path, init: str, *, overwrite: bool = False) -> None:
         """Make one round, or go on with it.
 
         Args:
             source: the masks to train on.
             out: the round's directory.
             init: what its training starts from, as `train-seg` takes it.
-            run: the common options; its images are `ids`.
+            overwrite: replace what is there.
 
         Raises:
             WssError: no image is left to train on after it, and what the steps within raise.
         """
         from wsscli.maskdir.maskdir import open_maskdir
+        from wsscli.maskdir.writer import standing
+        from wsscli.steps._round_parts import Making
 
         masks = open_maskdir(source, need="masks")
-        job = open_job(self.plan(masks, out, init), run, self.ids)
+        plan, run = self.plan(masks, out, init), replace(self.run, overwrite=overwrite)
+        present = standing(out, manifest_of(plan, run, self.ids), overwrite=overwrite)
+        # a round that goes on keeps to the images it has begun with
+        plan.left_out = (
+            self.failed if present is None else {item["id"]: item["reason"] for item in present.dropped}
+        )  # fmt: skip
+        job = open_job(plan, run, self.ids)
         if job is not None:
             with job:
-                _Making(self, masks, job, run).all_parts(init)
-        if not run.dry_run and (out / CUT).exists():  # its masks are the round's own
-            shutil.rmtree(out / CUT)
-        return out
+                Making(self, masks, job, plan.left_out).all_parts(init, plan.options["iterations"])
+        tidy(out)
 
 
-@dataclass
-class _Making:
-    """A round being made."""
+def tidy(out: Path) -> None:
+    """Remove what a complete round does not need: the masks of its GrabCut are its own."""
+    from wsscli.maskdir.writer import remove_part
 
-    round: Round
-    masks: MaskDir
-    job: Job
-    run: Run
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def all_parts(self, init: str) -> None:
-        from wsscli.maskdir.maskdir import open_maskdir
-        from wsscli.steps._round_watch import figures
-        from wsscli.steps.grabcut import grabcut
-        from wsscli.steps.predict import predict
-        from wsscli.steps.train_seg import train_seg
-
-        how, out, cutting = self.round.how, self.job.path, self.round.how.cutting
-        with self._part("train"):
-            train_seg(
-                self.masks.path, out / MODEL, arch=how.arch, backbone=how.backbone, init=init,
-                output_stride=how.output_stride, hidden=how.hidden, size=how.size, loss_step=how.loss_step,
-                foreground=how.foreground, training=how.training, data=how.data,
-                run=self._run(self.round.trained_on(self.masks)),
-            )  # fmt: skip
-        with self._part("predict"):
-            predict(
-                out / MODEL, out / PREDICTED, scales=how.predicting.predict_scales,
-                flip=how.predicting.predict_flip, bf16=how.training.bf16, device=how.training.device,
-                data=replace(how.data, split=self.round.dataset.split), run=self._run(self.round.ids),
-            )  # fmt: skip
-        refined = open_maskdir(self._refine(open_maskdir(out / PREDICTED)))
-        self._require_some(refined)
-        last = refined
-        if cutting.grabcut:
-            with self._part("grabcut"):
-                grabcut(
-                    refined.path, out / CUT, iterations=cutting.grabcut_iterations, init=cutting.grabcut_init,
-                    scale=cutting.grabcut_scale, data=how.data, run=self._run(refined.ids),
-                )  # fmt: skip
-            last = open_maskdir(out / CUT)
-        self._take_over(refined, last)
-        self.job.writer.log(event="parts", seconds=self.seconds)
-        if self.round.truth is not None:
-            sides = {"input": self.masks, "refined": refined} | ({"grabcut": last} if cutting.grabcut else {})
-            found = figures(sides, self.round.ids, self.round.truth, len(self.round.classes), how.foreground)
-            self.job.writer.log(event="watch", **found)
-        self.job.close()
-
-    @contextmanager
-    def _part(self, name: str) -> Iterator[None]:
-        """Its seconds; images that fail under --keep-going are dropped, and told at the end."""
-        begun = time.monotonic()
-        with suppress(PartialError):
-            yield
-        self.seconds[name] = round(time.monotonic() - begun, 2)
-
-    def _run(self, names: Sequence[str]) -> Chosen:
-        run = self.run
-        return Chosen(seed=run.seed, workers=run.workers, keep_going=run.keep_going, names=tuple(names))
-
-    def _refine(self, predicted: MaskDir) -> Path:
-        """The predicted masks under rules b and a."""
-        how, dataset = self.round.how, self.round.dataset
-        plan = Plan(
-            step=STEP, out=self.job.path / REFINED, kind="masks",
-            options={
-                "foreground": how.foreground, "min_foreground": how.min_foreground,
-                "max_foreground": how.max_foreground,
-            },
-            classes=self.round.classes, data=data_ref(dataset), split=dataset.split,
-            inputs=[predicted.as_input("masks")],
-            supervision=inherit(predicted.manifest, add=["image-labels"] if self.round.labels is not None else []),
-        )  # fmt: skip
-        work = _Refining(predicted, self.round.labels, how.min_foreground, how.max_foreground)
-        with self._part("refine"):
-            per_image(plan, self._run(self.round.ids), self.round.ids, work)
-        return plan.out
-
-    def _require_some(self, refined: MaskDir) -> None:
-        assert refined.manifest is not None
-        dropped, images = refined.manifest.dropped, len(self.round.ids)
-        if len(dropped) == images:
-            raise WssError(
-                f"{self.job.path}: nothing is left to train on after this round, all {images} images are dropped "
-                f"('{dropped[0]['id']}': {dropped[0]['reason']}); train longer (--epochs or --iterations), or move "
-                "--min-foreground and --max-foreground, with --overwrite or another -o"
-            )
-        if dropped:
-            log.info(
-                "%s: %d of %d images are left out of the next training (dropped)", self.job.path, len(dropped), images
-            )
-
-    def _take_over(self, refined: MaskDir, last: MaskDir) -> None:
-        """The masks that end the round become its own."""
-        from wsscli.maskdir.writer import Output
-
-        assert refined.manifest is not None and last.manifest is not None
-        dropped = {item["id"]: item["reason"] for item in (*refined.manifest.dropped, *last.manifest.dropped)}
-        fell_back = {item["id"]: item["reason"] for item in last.manifest.fell_back}
-        for name in self.job.todo:
-            if name in dropped:
-                self.job.put(name, Output(dropped=dropped[name]))
-            else:
-                self.job.put(name, Output(mask=last.mask(name), fell_back=fell_back.get(name)))
+    if (out / CUT).exists():
+        remove_part(out / CUT)
 
 
-@dataclass(frozen=True)
-class _Refining:
-    """An image's own classes of its predicted mask, or why it is left out."""
-
-    predicted: MaskDir
-    labels: Mapping[str, Sequence[int]] | None
-    least: float
-    most: float
-
-    def __call__(self, name: str) -> Output:
-        from wsscli.maskdir.writer import Output
-        from wsscli.refine.own_class import left_out, own_classes
-
-        assert self.predicted.manifest is not None
-        failed = next((item["reason"] for item in self.predicted.manifest.dropped if item["id"] == name), None)
-        if failed is not None:
-            return Output(dropped=failed)
-        mask = self.predicted.mask(name)
-        if self.labels is not None:
-            mask = own_classes(mask, self.labels[name])
-        reason = left_out(mask, least=self.least, most=self.most)
-        return Output(mask=mask) if reason is None else Output(dropped=reason)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing is said that the same call says again later."""
+    before = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

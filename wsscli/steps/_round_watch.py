@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from wsscli.classes import ClassTable
+    from wsscli.data.dataset import Dataset
+    from wsscli.maskdir.manifest import Input
     from wsscli.maskdir.maskdir import MaskDir
 
 CURVE, TABLE = "rounds.svg", "rounds.csv"
@@ -71,28 +76,107 @@ def figures(
     return found
 
 
-def collect(directories: Sequence[Path]) -> list[dict[str, Any]]:
-    """The figures of rounds, from their logs: a row a kind of masks; round 0 = the masks that the first trained on."""
-    from wsscli.train.loop import read_log
+@dataclass(frozen=True)
+class Watch:
+    """True masks that rounds are measured by.
 
-    rows: list[dict[str, Any]] = []
-    for k, directory in enumerate(directories, start=1):
-        watched = [row for row in read_log(directory) if row["event"] == "watch"]
-        last = watched[-1]  # a round that was killed at its end has measured twice
-        names = [name for name in _NAMES if name in last and (name != "input" or k == 1)]
-        rows += [{"round": 0 if name == "input" else k, "masks": name, **last[name]} for name in names]
-    return rows
+    Attributes:
+        where: `truth`, or a directory of them.
+        inputs: the directory; none for the data set's own.
+        read: reads one; its values are those of `classes`, or of any table where only foreground counts.
+        classes: number of classes with the background.
+        foreground: whether only foreground counts.
+    """
 
+    where: str
+    inputs: tuple[Input, ...]
+    read: Callable[[str], NDArray[np.uint8]]
+    classes: int
+    foreground: bool
 
-def write_curves(out: Path, directories: Sequence[Path], title: str) -> None:
-    """Write `rounds.csv` and `rounds.svg` of the rounds so far."""
-    from wsscli.maskdir.files import write_atomic
-    from wsscli.steps._evaluation import csv_text
+    @classmethod
+    def of(
+        cls, where: str | None, dataset: Dataset, classes: ClassTable, ids: list[str], foreground: bool
+    ) -> Watch | None:
+        """Open the true masks; None when nobody watches.
 
-    rows = collect(directories)
-    cells = [["" if row[name] is None else str(row[name]) for name in HEADER] for row in rows]
-    write_atomic(out / TABLE, csv_text([list(HEADER), *cells]).encode())
-    write_atomic(out / CURVE, curve(rows, title).encode())
+        Args:
+            where: the option.
+            dataset: of the photos.
+            classes: the masks' table.
+            ids: the images of the rounds.
+            foreground: whether only foreground counts: then the true masks may have any class table.
+
+        Raises:
+            WssError: an image has none, or the class table does not fit.
+        """
+        from wsscli.steps._seeding import truth_reader, watched_by
+
+        read = truth_reader(where, dataset, None if foreground else classes, ids, "--watch")
+        if where is None or read is None:
+            return None
+        return cls(where, tuple(watched_by(where)), read, len(classes), foreground)
+
+    def check(self, ids: Sequence[str]) -> None:
+        """Raises WssError when the true mask of one of the images cannot be read: that must show before a training."""
+        for name in ids:
+            self.read(name)
+
+    @property
+    def _digest(self) -> str | None:
+        return self.inputs[0].digest if self.inputs else None
+
+    def figures_in(self, directory: Path) -> dict[str, Any] | None:
+        """The figures by these true masks in the log of a round; None when it was not measured by them."""
+        from wsscli.train.loop import read_log
+
+        rows = (row for row in read_log(directory) if row["event"] == "watch" and row.get("digest") == self._digest)
+        return next(rows, None)
+
+    def measure(self, source: Path, directory: Path, ids: Sequence[str]) -> None:
+        """Write the figures of a complete round into its log.
+
+        Args:
+            source: the masks that it was trained on.
+            directory: the round.
+            ids: the images.
+        """
+        from wsscli.maskdir.maskdir import open_maskdir
+        from wsscli.maskdir.writer import append_log
+        from wsscli.steps._round import REFINED
+
+        made = open_maskdir(directory, need="masks")
+        sides = {"input": open_maskdir(source, need="masks"), "refined": made}
+        if made.manifest is not None and made.manifest.options["grabcut"]:
+            del sides["refined"]
+            if (directory / REFINED).exists():  # a user may take it away
+                sides["refined"] = open_maskdir(directory / REFINED, need="masks")
+            sides["grabcut"] = made
+        found = figures(sides, ids, self.read, self.classes, self.foreground)
+        append_log(
+            directory,
+            {"time": round(time.time(), 3), "event": "watch", "truth": self.where, "digest": self._digest, **found},
+        )
+
+    def collect(self, directories: Sequence[Path]) -> list[dict[str, Any]]:
+        """The figures of rounds: a row a kind of masks; round 0 = the masks that the first trained on."""
+        rows: list[dict[str, Any]] = []
+        for k, directory in enumerate(directories, start=1):
+            found = self.figures_in(directory) or {}
+            names = [name for name in _NAMES if name in found and (name != "input" or k == 1)]
+            rows += [{"round": 0 if name == "input" else k, "masks": name, **found[name]} for name in names]
+        return rows
+
+    def write_curves(self, out: Path, directories: Sequence[Path]) -> None:
+        """Write `rounds.csv` and `rounds.svg` of the rounds so far."""
+        from wsscli.maskdir.files import write_atomic
+        from wsscli.steps._evaluation import csv_text
+
+        rows = self.collect(directories)
+        cells = [["" if row[name] is None else str(row[name]) for name in HEADER] for row in rows]
+        write_atomic(out / TABLE, csv_text([list(HEADER), *cells]).encode())
+        title = f"Masks of {rows[0]['images']} training images, round by round"
+        write_atomic(out / CURVE, curve(rows, title).encode())
 
 
 def curve(rows: Sequence[Mapping[str, Any]], title: str) -> str:
@@ -108,7 +192,7 @@ def curve(rows: Sequence[Mapping[str, Any]], title: str) -> str:
             series.setdefault(_NAMES[row["masks"]], []).append((row["round"], 100 * row["miou"]))
     values = [value for points in series.values() for _, value in points]
     low, high = (5 * int(min(values) // 5), 5 * int(max(values) // 5 + 1)) if values else (0, 100)
-    images = rows[0]["images"] if rows else 0
+    images = rows[0]["images"]
     return line_plot(
         series, title=title, x_label="round (0: the masks it began with)", y_label="mIoU, percent",
         y_range=(float(low), float(high)), size=(520, 330), whole_x=True, alone=True,

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wsscli.maskdir.writer import Output, Record, Writer
 
 log = logging.getLogger("wsscli")
-_FAILED = "failed: "  # how the reason of an image begins that `--keep-going` passed over
+FAILED = "failed: "  # how the reason of an image begins that `--keep-going` passed over
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ class Plan:
         options: every RESOLVED option that can change the result; Path values are kept apart.
         inputs: what it reads, for the lineage.
         supervision: the ledger (union of the inputs' and this step's own).
+        left_out: images without a result from the start, and why; in the manifest they are dropped.
     """
 
     step: str
@@ -103,6 +104,7 @@ class Plan:
     inputs: Sequence[Input] = ()
     supervision: Iterable[str] = ()
     score_type: str | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def open_job(plan: Plan, run: Run, ids: Sequence[str]) -> Job | None:
@@ -115,38 +117,46 @@ def open_job(plan: Plan, run: Run, ids: Sequence[str]) -> Job | None:
     Raises:
         WssError: see `wsscli.maskdir.writer.begin`; also when the output is one of the inputs.
     """
-    from wsscli.maskdir.writer import begin
+    from wsscli.maskdir.writer import begin, standing
 
-    for source in plan.inputs:
-        if Path(source.path) == plan.out.resolve():
-            raise WssError(
-                f"{plan.out}: is also the input '{source.role}'; a step never writes into what it reads, use another -o"
-            )
-        if Path(source.path).is_relative_to(plan.out.resolve()):  # --overwrite would take it away
-            raise WssError(
-                f"{plan.out}: its input '{source.role}', {source.path}, lies in it; a step never writes into what it "
-                "reads, use another -o"
-            )
+    refuse_inputs(plan.out, plan.inputs)
     manifest = manifest_of(plan, run, ids)
     if run.dry_run:
-        sources = ", ".join(f"{i.role} {i.path}" for i in plan.inputs) or "images only"
-        log.info(
-            "would read %s (%d images of split %s) and write %s to %s",
-            sources,
-            len(ids),
-            plan.split,
-            plan.kind,
-            plan.out,
-        )
-        return None
-    writer = begin(plan.out, manifest, overwrite=run.overwrite)
+        present = standing(plan.out, manifest, overwrite=run.overwrite)
+        if present is None or not present.complete:
+            announce(plan, ids)
+            return None
+    writer = None if run.dry_run else begin(plan.out, manifest, overwrite=run.overwrite)
     if writer is None:
         log.info("%s is complete with the same options: nothing to do", plan.out)
         return None
     job = Job(writer, ids)
-    if writer.resuming and plan.kind != "model":
+    if writer.resuming and plan.kind not in ("model", "rounds"):
         log.info("%s: going on, %d of %d images are done", plan.out, len(ids) - len(job.todo), len(ids))
     return job
+
+
+def refuse_inputs(out: Path, inputs: Iterable[Input]) -> None:
+    """Raises WssError when the output is one of the inputs, or holds one."""
+    for source in inputs:
+        if Path(source.path) == out.resolve():
+            raise WssError(
+                f"{out}: is also the input '{source.role}'; a step never writes into what it reads, use another -o"
+            )
+        if Path(source.path).is_relative_to(out.resolve()):  # --overwrite would take it away
+            raise WssError(
+                f"{out}: its input '{source.role}', {source.path}, lies in it; a step never writes into what it "
+                "reads, use another -o"
+            )
+
+
+def announce(plan: Plan, ids: Sequence[str]) -> None:
+    """What a dry run says."""
+    sources = ", ".join(f"{i.role} {i.path}" for i in plan.inputs) or "images only"
+    log.info(
+        "would read %s (%d images of split %s) and write %s to %s",
+        sources, len(ids), plan.split, plan.kind, plan.out,
+    )  # fmt: skip
 
 
 def manifest_of(plan: Plan, run: Run, ids: Sequence[str]) -> Manifest:
@@ -159,6 +169,7 @@ def manifest_of(plan: Plan, run: Run, ids: Sequence[str]) -> Manifest:
         kind=plan.kind, step=plan.step, options=options, paths=paths, seed=run.seed, classes=plan.classes,
         data=plan.data, split=plan.split, images=len(ids), ids_digest=ids_digest(ids), inputs=tuple(plan.inputs),
         supervision=tuple(sorted(set(plan.supervision))), score_type=plan.score_type, versions=versions(),
+        dropped=tuple({"id": name, "reason": plan.left_out[name]} for name in sorted(plan.left_out)),
     )  # fmt: skip
 
 
@@ -235,17 +246,22 @@ def report_failures(out: Path, images: int) -> Path:
     Raises:
         PartialError: some did.
     """
+    failed = failed_in(out)
+    if failed:
+        raise PartialError(
+            f"{out}: {len(failed)} of {images} images failed and are listed as dropped in its wss.json; "
+            "--overwrite makes all of it again"
+        )
+    return out
+
+
+def failed_in(out: Path) -> list[str]:
+    """The images of a directory that failed under `keep_going`."""
     from wsscli.maskdir.manifest import read_manifest
 
     # asked of the manifest: a run that only goes on, or finds all done, must not hide what failed before
     manifest = read_manifest(out)
-    failed = sum(item["reason"].startswith(_FAILED) for item in manifest.dropped) if manifest else 0
-    if failed:
-        raise PartialError(
-            f"{out}: {failed} of {images} images failed and are listed as dropped in its wss.json; "
-            "--overwrite makes all of it again"
-        )
-    return out
+    return [item["id"] for item in manifest.dropped if item["reason"].startswith(FAILED)] if manifest else []
 
 
 def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step: str) -> None:
@@ -264,7 +280,7 @@ def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step:
     waiting = _waiting(call, parallel.n_jobs) if backend == "threads" else nullcontext(call)
     with one_thread_libraries(), track(len(job.todo), step) as progress, waiting as call:
         for record in parallel(delayed(call)(name) for name in job.todo):
-            if record.get("dropped", "").startswith(_FAILED):
+            if record.get("dropped", "").startswith(FAILED):
                 log.warning("%s", record["dropped"])
             job.writer.note(record)
             progress.advance()
@@ -300,7 +316,7 @@ def _one(root: Path, work: Callable[[str], Output], keep_going: bool, name: str)
     except WssError as error:
         if not keep_going or isinstance(error, UsageError):  # a wrong option is wrong for every image
             raise
-        return write_output(root, name, Output(dropped=f"{_FAILED}{error}"))
+        return write_output(root, name, Output(dropped=f"{FAILED}{error}"))
 
 
 @contextmanager

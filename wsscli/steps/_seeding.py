@@ -126,14 +126,14 @@ def watched_by(where: str | None) -> list[Input]:
 
 
 def truth_reader(
-    where: str | None, dataset: Dataset, classes: ClassTable, ids: list[str], option: str = "--watch-supervision"
+    where: str | None, dataset: Dataset, classes: ClassTable | None, ids: list[str], option: str = "--watch-supervision"
 ) -> Callable[[str], NDArray[np.uint8]] | None:
     """What reads the true masks that supervision is watched with; None when nobody watches.
 
     Args:
         where: a directory of them, or `truth` for the data set's own.
         dataset: of the photos.
-        classes: the table of the supervision.
+        classes: the table of the supervision; None: only foreground counts, masks of any table do.
         ids: the images that need one.
         option: what `where` is called on the command line, for the messages.
 
@@ -141,7 +141,7 @@ def truth_reader(
         WssError: the data set has none, or an image has none, or a mask does not fit its image or the table.
     """
     from wsscli.maskdir.maskdir import open_maskdir
-    from wsscli.steps._sources import check_table, mask_reader
+    from wsscli.steps._sources import check_table, class_free_reader, mask_reader
 
     if where is None:
         return None
@@ -168,5 +168,4 @@ def truth_reader(
             f"{folder.path}: no true mask of {len(missing)} of the {len(ids)} images, the first is '{missing[0]}'; "
             f"train on a part with --ids, or leave {option} out"
         )
-
-    return mask_reader(folder, dataset, classes)
+    return class_free_reader(folder, dataset) if classes is None else mask_reader(folder, dataset, classes)

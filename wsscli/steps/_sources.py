@@ -116,6 +116,21 @@ def mask_reader(folder: MaskDir, dataset: Dataset, classes: ClassTable) -> Calla
     return read
 
 
+def class_free_reader(folder: MaskDir, dataset: Dataset) -> Callable[[str], NDArray[np.uint8]]:
+    """What reads an image's mask as 0, 1 and 255, whatever its classes; raises WssError where the size does not fit."""
+    from wsscli.maskdir.classfree import class_free
+    from wsscli.steps._coding import refuse_black_and_white
+
+    refuse_black_and_white(folder)
+
+    def read(name: str) -> NDArray[np.uint8]:
+        mask, path = folder.mask(name), folder.mask_path(name)
+        check_size((mask.shape[0], mask.shape[1]), path, dataset.size(name), dataset.image_path(name))
+        return class_free(mask)
+
+    return read
+
+
 def check_score_rows(item: Scores, path: Path, classes: ClassTable) -> None:
     """Raises WssError when a row of scores is of a class beyond the table."""
     top = int(item.classes.max(initial=0))

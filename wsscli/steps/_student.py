@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from wsscli.classes import FOREGROUND
 from wsscli.errors import UsageError, WssError
+from wsscli.steps._coding import refuse_black_and_white
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._init import Init
 from wsscli.steps._ledger import of_masks
@@ -100,8 +101,8 @@ def foreground_reader(opened: MaskDir, dataset: Dataset) -> Callable[[str], Map]
     """What reads an image's foreground as float32 (h,w) in [0, 1] at any resolution, NaN where a mask has 255.
 
     Raises:
-        WssError: (at once) the directory holds scores of classes and no masks; (when called) a file does not fit its
-            photo.
+        WssError: (at once) the directory holds scores of classes and no masks, or black and white masks; (when
+            called) a file does not fit its photo.
     """
     import numpy as np
 
@@ -123,6 +124,7 @@ def foreground_reader(opened: MaskDir, dataset: Dataset) -> Callable[[str], Map]
     if row is not None:
         return soft
     if opened.has_masks:
+        refuse_black_and_white(opened)
         return hard
     assert opened.manifest is not None  # a plain folder has masks
     raise WssError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsscli.errors import WssError
+from wsscli.steps._coding import refuse_black_and_white
 from wsscli.steps._data import Data, dataset_for
 from wsscli.steps._judge import Side, Truth
 from wsscli.steps._run import Run
@@ -30,6 +31,8 @@ class Target:
     ids: tuple[str, ...]
     classes: ClassTable | None
     read: Truth
+    without: Callable[[Sequence[str]], dict[str, str]]
+    """Of some images those that have no true mask -> the file that lacks."""
     labels: Callable[[str], Labels | None] | None = None
     """An image's labels, ids of `classes`; None where no data set is there to know them."""
 
@@ -64,12 +67,22 @@ def find_target(truth: Path | None, data: Data, folders: Sequence[MaskDir], *, f
             mask = dataset.source.truth(name)  # ids beyond the class table are found while counting
             return dataset.truth(name) if mask is None else mask, f"the true mask of '{name}' in {where}"
 
-        return Target(where, dataset.split, tuple(dataset.ids), dataset.classes, from_dataset, dataset.labels)
+        return Target(
+            where, dataset.split, tuple(dataset.ids), dataset.classes, from_dataset, dataset.without_truth,
+            dataset.labels,
+        )  # fmt: skip
 
     folder = open_maskdir(truth, need="masks")
+    if foreground:
+        refuse_black_and_white(folder)
 
     def from_folder(name: str) -> tuple[NDArray[np.uint8], str]:
         return folder.mask(name), str(folder.mask_path(name))
+
+    there = frozenset(folder.ids)
+
+    def without(names: Sequence[str]) -> dict[str, str]:
+        return {name: str(folder.mask_path(name)) for name in names if name not in there}
 
     own = folder.manifest.split if folder.manifest else None
     if own is not None and split is not None and split != own:
@@ -80,8 +93,10 @@ def find_target(truth: Path | None, data: Data, folders: Sequence[MaskDir], *, f
         if not foreground and folder.classes is not None and folder.classes != dataset.classes:
             difference = _difference(folder.classes, dataset.classes)
             raise WssError(f"{truth}: {difference} {dataset.root}; the true masks must use its class table")
-        return Target(str(truth), dataset.split, tuple(dataset.ids), dataset.classes, from_folder, dataset.labels)
-    return Target(str(truth), split or "unknown", tuple(folder.ids), folder.classes, from_folder)
+        return Target(
+            str(truth), dataset.split, tuple(dataset.ids), dataset.classes, from_folder, without, dataset.labels
+        )
+    return Target(str(truth), split or "unknown", tuple(folder.ids), folder.classes, from_folder, without)
 
 
 def class_table(target: Target, data: Data, sides: Sequence[Side]) -> ClassTable | None:
@@ -111,9 +126,11 @@ def _difference(one: ClassTable, other: ClassTable) -> str:
     return f"has {len(one)} classes, but there are {len(other)} in"
 
 
-def images_to_judge(target: Target, sides: Sequence[Side], missing: str, run: Run) -> tuple[list[str], list[int]]:
+def images_to_judge(
+    target: Target, sides: Sequence[Side], missing: str, missing_truth: str, run: Run
+) -> tuple[list[str], list[int]]:
     """The images to judge, and how many of them each directory lacks."""
-    names = run.select(target.ids)
+    names = _with_truth(target, run.select(target.ids), missing_truth)
     for side in sides:
         absent = [name for name in names if name not in side.ids]
         if len(absent) == len(names):
@@ -132,6 +149,25 @@ def images_to_judge(target: Target, sides: Sequence[Side], missing: str, run: Ru
         if not names:
             raise WssError("no image is in all directories; nothing is left to judge under --missing skip")
     return names, [sum(name not in side.ids for name in names) for side in sides]
+
+
+def _with_truth(target: Target, names: list[str], missing: str) -> list[str]:
+    """Those of the images that have a true mask, all of them unless `--missing-truth` allows otherwise."""
+    bare = target.without(names)
+    if not bare:
+        return names
+    name, what = next(iter(bare.items()))
+    first = f"the first is '{name}' ({what} is missing)"
+    if len(bare) == len(names):
+        raise WssError(
+            f"{target.name}: none of the {len(names)} images has a true mask, {first}; name the truth's place or split"
+        )
+    if missing == "error":
+        raise WssError(
+            f"{target.name}: {len(bare)} of {len(names)} images have no true mask, {first}; --missing-truth skip "
+            "leaves them out, --ids judges a part"
+        )
+    return [name for name in names if name not in bare]
 
 
 def _why(side: Side, name: str) -> str:

@@ -93,6 +93,7 @@ def resolve(
 
     Raises:
         UsageError: an option is out of its range, or two contradict each other.
+        WssError: a package is not installed.
     """
     from wsscli.nets.backbones import default_output_stride
     from wsscli.nets.device import native_bf16
@@ -114,6 +115,8 @@ def resolve(
         values["freeze"] = 0
     values["output_stride"] = output_stride or default_output_stride(backbone, values.get("output_stride"))
     _check(values)
+    if training.tensorboard:
+        _summary_writer()  # what is not installed must show before anything is written
     values["iterations"] = _iterations(training, values, images)
     values.pop("epochs", None)
     values["bf16"] = native_bf16(device) if training.bf16 is None else training.bf16
@@ -209,19 +212,23 @@ def watcher(directory: Path, *, tensorboard: bool) -> Callable[[dict[str, Any]],
     """
     if not tensorboard:
         return None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise WssError("--tensorboard: the package is not installed; pip install 'wsscli[tensorboard]'") from error
-    writer = SummaryWriter(str(directory / "tensorboard"))  # type: ignore[no-untyped-call]
+    writer = _summary_writer()(str(directory / "tensorboard"))
 
     def watch(row: dict[str, Any]) -> None:
         for name, value in row.items():
             if isinstance(value, float):
-                writer.add_scalar(f"{row['event']}/{name}", value, row["iteration"])  # type: ignore[no-untyped-call]
-        writer.flush()  # type: ignore[no-untyped-call]
+                writer.add_scalar(f"{row['event']}/{name}", value, row["iteration"])
+        writer.flush()
 
     return watch
+
+
+def _summary_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise WssError("--tensorboard: the package is not installed; pip install 'wsscli[tensorboard]'") from error
+    return SummaryWriter
 
 
 def finish(job: Job, model: Net) -> Path:

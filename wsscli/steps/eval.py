@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wsscli.errors import UsageError
+from wsscli.steps._coding import refuse_black_and_white, refuse_black_and_white_truth
 from wsscli.steps._data import Data
 from wsscli.steps._evaluation import Comparison, Evaluation, Row
 from wsscli.steps._jaccard import check_options, chosen_groups, compare, foreground_row, groups_of
@@ -54,6 +55,7 @@ def evaluate(
     classes: tuple[str, ...] | None = None,
     unlabelled: Literal["miss", "background", "skip"] = "miss",
     missing: Literal["error", "background", "skip"] = "error",
+    missing_truth: Literal["error", "skip"] = "error",
     background: str | None = None,
     sweep: str | None = None,
     boundary: bool = False,
@@ -72,6 +74,7 @@ def evaluate(
         unlabelled: What an unlabelled prediction counts as in IoU and accuracies: miss (a missed pixel of its
             true class), background, or skip (as if it had no truth).
         missing: What an image without a mask is: error, background (all of it), or skip (left out everywhere).
+        missing_truth: What an image without a true mask is: error, or skip (left out, and counted in the notes).
         background: Judge the argmax of cam scores beside this background, const:T or power:A.
         sweep: Judge cam scores at each of these constant backgrounds, 0.05:0.95:0.05 or 0.1,0.2,0.3.
         boundary: Add boundary IoU (outlines as wide as 2 % of the image's diagonal).
@@ -104,12 +107,18 @@ def evaluate(
         raise UsageError("--boundary and --sweep: outlines are judged at one background; give it with --background")
     thresholds = parse_range(sweep) if sweep else []
     sides = [choose_side(open_maskdir(path), background, thresholds) for path in directories]
+    if foreground:
+        for side in sides:
+            if not side.scores:
+                refuse_black_and_white(side.folder)
     target = find_target(truth, data, [side.folder for side in sides], foreground=foreground)
     table = FOREGROUND if foreground else class_table(target, data, sides)
     chosen = [table.id(name) for name in classes] if classes and table and not foreground else None
     if classes and table is None:
         raise UsageError("--classes needs a class table: give --data, or --class-names cat,dog,... in the order of ids")
-    names, lacking = images_to_judge(target, sides, missing, part.run)
+    if foreground and truth is None:
+        refuse_black_and_white_truth(target)
+    names, lacking = images_to_judge(target, sides, missing, missing_truth, part.run)
     if part.dry_run:
         log.info(
             "would judge %s on %d images against %s",
@@ -135,12 +144,13 @@ def evaluate(
         comparisons = compare(sides, tallies, groups, chosen, draws, part.seed)
     elif bootstrap:
         comparisons = _compare(judge, tallies, directories, chosen, draws, part.seed)
-    skipped = len(part.run.select(target.ids)) - len(names)
+    asked = part.run.select(target.ids)
+    untrue = len(target.without(asked))
     return Evaluation(
         target.split,
         target.name,
         len(names),
-        skipped,
+        len(asked) - untrue - len(names),
         unlabelled,
         missing,
         bool(classes),
@@ -148,6 +158,7 @@ def evaluate(
         rows,
         comparisons,
         foreground,
+        untrue,
     )
 
 

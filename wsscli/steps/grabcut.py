@@ -44,12 +44,13 @@ def grabcut(
 
     Raises:
         UsageError: an option is out of range.
-        WssError: sizes, ids or classes do not fit.
+        WssError: sizes, ids or classes do not fit, or a folder's masks are black and white.
     """
     from wsscli.maskdir.maskdir import open_maskdir
     from wsscli.refine.grabcut import check_options
+    from wsscli.steps._coding import refuse_black_and_white
     from wsscli.steps._data import data_ref, dataset_for
-    from wsscli.steps._ledger import inherit
+    from wsscli.steps._ledger import of_masks
     from wsscli.steps._run import Plan, per_image
     from wsscli.steps._sources import shared_ids, table_beside
 
@@ -58,11 +59,13 @@ def grabcut(
     classes = table_beside(folder, dataset)
     options: dict[str, Any] = {"iterations": iterations, "init": init, "scale": scale}
     check_options(**options)
+    refuse_black_and_white(folder)
+    ids = run.select(shared_ids(folder, dataset))
     plan = Plan(
         step="grabcut", out=out, kind="masks", options=options, classes=classes, data=data_ref(dataset),
-        split=dataset.split, inputs=[folder.as_input("masks")], supervision=inherit(folder.manifest),
+        split=dataset.split, inputs=[folder.as_input("masks")],
+        supervision=of_masks(folder, dataset.root, len(ids)),
     )  # fmt: skip
-    ids = run.select(shared_ids(folder, dataset))
     return per_image(plan, run, ids, _GrabCut(folder, dataset, classes, options, run.seed))
 
 

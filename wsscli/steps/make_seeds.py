@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from wsscli.classes import FOREGROUND
 from wsscli.errors import UsageError
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._foreground import Foreground, check_threshold, foreground, foreground_source
@@ -86,7 +87,8 @@ def make_seeds(
             written then.
         method: cam = class activation maps and the hard seeds in them; self-guided = whole labels (no 255) from the
             maps of `train-cls --arch self-guided`, refined by affinity and by the photo itself; foreground = whole
-            labels, the foreground that a class-free net finds taking the image's one class.
+            labels, the foreground that a class-free net finds taking the image's one class (or none, see
+            --label-count).
         cam: cam, grad-cam, grad-cam++ or layer-cam.
         class_map: JSON, class name -> list of ImageNet indices (0-999), for --model imagenet; VOC's classes when left
             out.
@@ -135,7 +137,8 @@ def make_seeds(
         check_threshold(fg_threshold)
         source = foreground_source(model, class_free, device, data)
         ids = run.select(source.ids)
-        made = foreground(source, require_labels(source.dataset, ids), class_free, fg_threshold)
+        known = None if class_free.label_count == "none" else require_labels(source.dataset, ids)
+        made = foreground(source, known, class_free, fg_threshold)
         return _write(out, method, made, source.dataset, ids, run)
     if (model is None) == (cams is None):
         raise UsageError("give one of --model and --cams: where the heatmaps come from")
@@ -187,11 +190,11 @@ def _write(out: Path, method: str, made: Made, dataset: Dataset, ids: Sequence[s
         out=out,
         kind=made.kind,
         options={"method": method, **made.options},
-        classes=dataset.classes,
+        classes=FOREGROUND if made.class_free else dataset.classes,
         data=data_ref(dataset),
         split=dataset.split,
         inputs=made.inputs,
-        supervision=("image-labels", *made.supervision),
+        supervision=made.supervision if made.class_free else ("image-labels", *made.supervision),
         score_type=made.score_type if made.kind == "masks+scores" else None,
     )
     with made.threads:

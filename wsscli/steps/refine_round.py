@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, dataset_for
 from wsscli.steps._options import changed, flag
-from wsscli.steps._round import MODEL, STEP, Cutting, How, Predicting, Round
-from wsscli.steps._run import Plan, Run, manifest_of, open_job, report_failures
+from wsscli.steps._round import MODEL, STEP, Cutting, Predicting, Round
+from wsscli.steps._round_watch import Watch
+from wsscli.steps._rounds import Rounds
+from wsscli.steps._run import Run
 from wsscli.steps._train import Training
 
 if TYPE_CHECKING:
+    from wsscli.classes import ClassTable
     from wsscli.data.dataset import Dataset
     from wsscli.maskdir.maskdir import MaskDir
 
@@ -53,7 +56,7 @@ def refine_round(
         source: The mask directory to begin with; a directory of refine-round goes on from that round.
         out: The directory to write: the round's masks, its net in model/, the masks before GrabCut in refined/, as
             predicted in predicted/. With --rounds 2 or more: round-1/, round-2/, ..., each such a directory; more
-            rounds later go on from those there.
+            rounds later go on from those there, complete or not.
         rounds: Rounds to make, each on the masks of the one before.
         arch: deeplab, deeplab-largefov, fpn or dfpn, as `wss train-seg` has them.
         backbone: lite0, vgg16, resnet50, resnet101, timm:NAME, or tiny (for tests).
@@ -73,14 +76,16 @@ def refine_round(
         max_foreground: The same of a larger share.
         watch: True masks (a directory of them, or `truth` for the data set's own) that every round's masks are
             measured by, in its log.jsonl, and of several rounds in rounds.csv and rounds.svg. They do not enter a
-            training.
+            training; of complete rounds they are measured without one.
 
     Returns:
         The directory of the last round.
 
     Raises:
         UsageError: an option is out of its range, or does not fit the others.
-        WssError: images without labels, masks of another class table, nothing left to train on.
+        WssError: images without labels, masks of another class table, a photo or mask that cannot be read: all that
+            before `out` is made; nothing left to train on.
+        PartialError: images failed in a round, under `--keep-going`.
 
     Source: Jing et al., Coarse-to-fine, sections III-D, IV-D-2 and algorithm 1.
     Differs: images of several classes (`label_count` all).
@@ -99,37 +104,18 @@ def refine_round(
     _check_numbers(predicting, cutting)
     masks = open_maskdir(source, need="masks")
     start = _start(init, first_init, masks)
-    how = How(
-        arch, backbone, output_stride, hidden, size, loss_step, foreground, label_count, min_foreground,
-        max_foreground, watch, predicting, cutting, training, data,
+    net = {
+        "arch": arch, "backbone": backbone, "output_stride": output_stride, "hidden": hidden, "size": size,
+        "loss_step": loss_step, "foreground": foreground,
+    }  # fmt: skip
+    dataset = dataset_for(data, masks.manifest)
+    classes, ids, labels = _images(masks, dataset, run, foreground=foreground, single=label_count == "single")
+    round_ = Round(
+        masks, net, label_count, (min_foreground, max_foreground), predicting, cutting, training, data, run, dataset,
+        classes, ids, labels,
     )  # fmt: skip
-    round_ = _round(how, masks, dataset_for(data, masks.manifest), run)
-    if rounds == 1:
-        round_.make(source, out, start, run)
-        return out if run.dry_run else report_failures(out, len(round_.ids))
-    last = out / f"round-{rounds}"
-    plan = round_.plan(masks, out, start)
-    plan.kind = "rounds"
-    plan.options["rounds"] = rounds
-    if init == "previous":
-        plan.options |= {"init": init, "first_init": plan.options["init"]}
-    if not run.overwrite and not run.dry_run and _there(plan, run, round_.ids):
-        return report_failures(last, len(round_.ids))
-    job = open_job(plan, run, round_.ids)
-    if job is None:
-        return last if run.dry_run else report_failures(last, len(round_.ids))
-    with job:
-        made: list[Path] = []
-        for k in range(1, rounds + 1):
-            made.append(round_.make(source, out / f"round-{k}", start, replace(run, overwrite=False)))
-            source = made[-1]
-            start = str(source / MODEL) if init == "previous" else start
-            if watch is not None:
-                from wsscli.steps._round_watch import CURVE, TABLE, write_curves
-
-                write_curves(out, made, f"Masks of {len(round_.ids)} training images, round by round")
-        job.close(files=[TABLE, CURVE] if watch is not None else [])
-    return report_failures(last, len(round_.ids))
+    watching = Watch.of(watch, dataset, classes, ids, foreground)
+    return Rounds(round_, out, rounds, start, init == "previous", watching).make()
 
 
 def _check_numbers(predicting: Predicting, cutting: Cutting) -> None:
@@ -163,14 +149,18 @@ def _start(init: str, first_init: str | None, masks: MaskDir) -> str:
     return "imagenet"
 
 
-def _round(how: How, masks: MaskDir, dataset: Dataset, run: Run) -> Round:
-    """Settle the class table, the images and their labels."""
+def _images(
+    masks: MaskDir, dataset: Dataset, run: Run, *, foreground: bool, single: bool
+) -> tuple[ClassTable, list[str], Mapping[str, Sequence[int]] | None]:
+    """Settle the class table, the images and their labels (None: they do not count)."""
     from wsscli.classes import FOREGROUND
     from wsscli.data.dataset import require_labels
-    from wsscli.steps._seeding import truth_reader
+    from wsscli.steps._coding import refuse_black_and_white
     from wsscli.steps._sources import check_table, shared_ids
 
-    if not how.foreground:
+    if foreground:
+        refuse_black_and_white(masks)
+    if not foreground:
         if masks.classes == FOREGROUND and dataset.classes != FOREGROUND:
             raise WssError(
                 f"{masks.path}: class-free masks, but a round needs the images' classes; give them with `wss "
@@ -180,16 +170,10 @@ def _round(how: How, masks: MaskDir, dataset: Dataset, run: Run) -> Round:
     names = shared_ids(masks, dataset)
     if masks.manifest is not None and masks.manifest.step == STEP:  # they may come back
         names += [item["id"] for item in masks.manifest.dropped]
-    if how.foreground:
-        ids, labels = run.select(names), None
-    else:
-        ids = run.select(_of_one_class(masks, dataset, names) if how.label_count == "single" else names)
-        labels = require_labels(dataset, ids)
-    truth = truth_reader(how.watch, dataset, dataset.classes, ids, "--watch")
-    if truth is not None:
-        for name in ids:
-            truth(name)  # what is wrong with one must show before the training
-    return Round(how, dataset, FOREGROUND if how.foreground else dataset.classes, ids, labels, truth)
+    if foreground:
+        return FOREGROUND, run.select(names), None
+    ids = run.select(_of_one_class(masks, dataset, names) if single else names)
+    return dataset.classes, ids, require_labels(dataset, ids)
 
 
 def _of_one_class(masks: MaskDir, dataset: Dataset, names: list[str]) -> list[str]:
@@ -207,24 +191,3 @@ def _of_one_class(masks: MaskDir, dataset: Dataset, names: list[str]) -> list[st
             masks.path, len(names) - len(found), len(names),
         )  # fmt: skip
     return found
-
-
-def _there(plan: Plan, run: Run, ids: list[str]) -> bool:
-    """Whether a complete directory holds these rounds already; when it holds fewer, it is opened for more."""
-    from wsscli.maskdir.manifest import read_manifest, write_manifest
-    from wsscli.maskdir.writer import difference
-
-    present = read_manifest(plan.out)
-    if present is None or present.kind != "rounds" or not present.complete:
-        return False
-    grown = replace(present, options={**present.options, "rounds": plan.options["rounds"]})
-    if difference(grown, manifest_of(plan, run, ids)) is not None:
-        return False
-    had = int(present.options["rounds"])
-    if had > plan.options["rounds"]:
-        log.info("%s holds %d rounds with the same options: nothing to do", plan.out, had)
-        return True
-    if had < plan.options["rounds"]:
-        log.info("%s: going on, %d of %d rounds are done", plan.out, had, plan.options["rounds"])
-        write_manifest(plan.out, replace(grown, complete=False))
-    return False

@@ -37,6 +37,8 @@ def saliency(
         method: Of photos: rbd = Robust Background Detection.
         video: The photos are frames of clips, a folder a clip, in the order of their names: what moves is salient
             (VideoPCA). Maps are of a working size; a clip where nothing moves has zeros and stands under fell_back.
+            With --keep-going a frame that cannot be read, or is of another size than most of its clip, is left out
+            of it, and the rest is done.
         data: The data set.
         run: Common options.
 
@@ -51,7 +53,10 @@ def saliency(
     """
     dataset = _clip_folders(data) if video else dataset_for(data)
     ids = run.select(dataset.ids)
-    found = Clips(dataset, most=run.threads + 1) if video else _of_photos(dataset, method)
+    if video:
+        found: Callable[[str], Found] = Clips(dataset, run.threads + 1, keep_going=run.keep_going)
+    else:
+        found = _of_photos(dataset, method)
     plan = Plan(
         step="saliency",
         out=out,

@@ -16,7 +16,7 @@ from wsscli.steps._options import changed
 from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader, watched_by
 from wsscli.steps._snapshots import FOLDER, Snapshots, check_snapshots, curve_watcher
-from wsscli.steps._sources import check_size, check_table, mask_reader, shared_ids
+from wsscli.steps._sources import check_table, class_free_reader, mask_reader, shared_ids
 from wsscli.steps._student import train_student
 from wsscli.steps._train import (
     Task,
@@ -168,7 +168,7 @@ def train_seg(
         ],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
-    read = _foreground_reader(masks, dataset) if foreground else mask_reader(masks, dataset, classes)
+    read = class_free_reader(masks, dataset) if foreground else mask_reader(masks, dataset, classes)
     what = _work(seeding, loss, read, dataset, ids, classes, values, model, run, device, out)
     job = open_job(plan, run, ids)
     if job is None:
@@ -234,18 +234,6 @@ def _segmenters() -> list[str]:
     from wsscli.nets.store import ARCHITECTURES
 
     return [name for name, row in ARCHITECTURES.items() if row.use == "segmentation"]
-
-
-def _foreground_reader(masks: MaskDir, dataset: Dataset) -> Callable[[str], NDArray[np.uint8]]:
-    """What reads an image's mask as 0, 1 and 255, whatever its classes; raises WssError where the size does not fit."""
-    from wsscli.maskdir.classfree import class_free
-
-    def read(name: str) -> NDArray[np.uint8]:
-        mask = masks.mask(name)
-        check_size((mask.shape[0], mask.shape[1]), masks.mask_path(name), dataset.size(name), dataset.image_path(name))
-        return class_free(mask)
-
-    return read
 
 
 def _require_labelled(masks: MaskDir, ids: list[str]) -> None:

@@ -135,7 +135,7 @@ def _part_problems(source: Path, manifest: Manifest, *, photos: bool, workers: i
     """The directories within one of `refine-round`; those of a round may be taken away, rounds of several may not."""
     from wsscli.maskdir.writer import parts_of
 
-    parts = parts_of(source, manifest.step)
+    parts = parts_of(source, manifest)
     if manifest.kind == "rounds":
         wanted = [f"round-{k}" for k in range(1, manifest.options.get("rounds", 0) + 1)]
         yield from (f"{source / name}: missing" for name in wanted if name not in parts)
@@ -290,6 +290,6 @@ class _Check:
                 f"{self.root / NAME}: the files are not those that `wss {manifest.step}` wrote (their common digest "
                 "differs); something changed, added or took away a file"
             )
-        for relative in strays(self.root, self.digests, parts_of(self.root, manifest.step)):
+        for relative in strays(self.root, self.digests, parts_of(self.root, manifest)):
             what = "left behind by a stopped run" if is_temporary(relative) else "does not belong here"
             yield f"{self.root / relative}: {what}; remove it"
