@@ -146,12 +146,12 @@ def test_overwrite_of_rounds_takes_those_that_were_made(tmp_path):
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"round-3", "round-4"}
 
 
-def test_a_part_is_known_for_ours_until_it_is_gone(tmp_path, monkeypatch):
-    """Killed in the middle of its removal, the same command finds it again."""
+def test_a_part_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    """Killed in the middle of its removal, no half of it is taken for a part, and the rest goes away."""
     rounds = replace(PLAN, step="refine-round", kind="rounds", options={"rounds": 1})
     write_manifest(tmp_path, rounds)
     (tmp_path / "round-1/masks").mkdir(parents=True)
-    (tmp_path / "round-1/log.jsonl").touch()
+    (tmp_path / ".mine.gone").mkdir()
     write_manifest(tmp_path / "round-1", PLAN)
 
     def killed(path):
@@ -161,9 +161,9 @@ def test_a_part_is_known_for_ours_until_it_is_gone(tmp_path, monkeypatch):
         patch.setattr("shutil.rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
             begin(tmp_path, rounds, overwrite=True)
-    assert parts_of(tmp_path, rounds) == ["round-1"]
-    with begin(tmp_path, rounds, overwrite=True):
-        assert not (tmp_path / "round-1").exists()
+    assert not (tmp_path / "round-1").exists() and (tmp_path / ".round-1.gone/masks").exists()
+    with begin(tmp_path, rounds):
+        assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {".mine.gone"}
 
 
 def test_standing_says_what_begin_would(tmp_path):

@@ -161,9 +161,13 @@ def seeded(scenes, seeded_in) -> Seeded:
 
 @dataclass
 class Refining:
-    """Rounds of the tiny net over scenes: on loose masks, all images, whatever their foreground."""
+    """Rounds of the tiny net over scenes: on loose masks, all images, whatever their foreground.
+
+    After 30 iterations the net finds something in each; a test that does not look at masks takes fewer.
+    """
 
     scenes: Scenes
+    iterations: int = 30
 
     def __call__(self, name: str | Path = "round", source: Path | None = None, **options) -> Path:
         """`refine_round` into `name`, which lies beside the devkit unless it is a whole path."""
@@ -183,7 +187,14 @@ class Refining:
     def training(self, **options):
         from wsscli.steps._train import Training
 
-        how = {"iterations": 30, "batch_size": 4, "crop_size": 65, "lr": 5e-3, "device": "cpu", "bf16": False}
+        how = {
+            "iterations": self.iterations,
+            "batch_size": 4,
+            "crop_size": 65,
+            "lr": 5e-3,
+            "device": "cpu",
+            "bf16": False,
+        }
         return Training(**(how | {"scale_range": "none", "jitter": 0.0} | options))
 
     def loose(self) -> Path:
@@ -197,9 +208,10 @@ def refine(scenes) -> Refining:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory) -> Refining:
-    """Scenes and rounds over them that the tests of a file only read."""
-    return Refining(make_scenes(tmp_path_factory.mktemp("shared") / "devkit"))
+def shared(request, tmp_path_factory) -> Refining:
+    """Scenes and rounds over them that the tests of a file only read; the file may name ITERATIONS."""
+    scenes = make_scenes(tmp_path_factory.mktemp("shared") / "devkit")
+    return Refining(scenes, getattr(request.module, "ITERATIONS", 30))
 
 
 @pytest.fixture(scope="module")

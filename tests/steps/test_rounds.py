@@ -16,6 +16,7 @@ from wsscli.steps._train import Training
 from wsscli.steps.refine_round import refine_round
 from wsscli.steps.verify import problems
 
+ITERATIONS = 6
 OVERWRITE = Run(workers=2, overwrite=True)
 DRY = Run(workers=2, dry_run=True)
 
@@ -47,6 +48,7 @@ def test_run_again_it_does_nothing(shared, one, caplog):
 def test_what_a_kill_at_the_very_end_leaves_goes_away(shared, one, tmp_path):
     out = copied(one, tmp_path)
     shutil.copytree(out / "refined", out / "cut")
+    shutil.copytree(out / "refined", out / ".cut.gone")
     shared(out, run=DRY)
     assert (out / "cut").exists()
     shared(out)
@@ -57,7 +59,7 @@ def test_other_options_are_refused_and_overwrite_replaces(shared, one, tmp_path,
     out, short = copied(one, tmp_path), shared.training(iterations=3)
     for run in (Run(workers=2), DRY):  # a dry run says what the real one would
         assert message(WssError, shared, out, training=short, run=run) == (
-            f"{out}: was made with other options: --iterations was 30, now 3; use another -o, or --overwrite to "
+            f"{out}: was made with other options: --iterations was 6, now 3; use another -o, or --overwrite to "
             "replace it"
         )
     (out / "notes.txt").write_text("mine")

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Sequence
@@ -43,6 +44,7 @@ OWN = (
     "supervision", "supervision.svg", "rounds.csv", "rounds.svg",
 )  # fmt: skip
 _PARTS = {"refine-round": ("model", "predicted", "refined", "cut")}
+_GONE = re.compile(r"\.(model|predicted|refined|cut|round-[0-9]+)\.gone")  # parts that are being removed
 
 
 @dataclass
@@ -202,6 +204,7 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Writer 
         return None
     journal = _lock(root)
     try:
+        _remove_rests(root)
         if overwrite:
             _clear(root, journal, manifest)
         records = _whole_records(root, journal)
@@ -290,16 +293,19 @@ def parts_of(root: Path, manifest: Manifest) -> list[str]:
 
 
 def remove_part(root: Path) -> None:
-    """Remove a directory that wss wrote. Its manifest goes last: killed in here, it is still known for ours."""
-    for path in root.iterdir():
-        if path.name == NAME:
-            continue
-        if path.is_dir() and not path.is_symlink():
+    """Remove a directory within that of a step, and what a kill in here has left of it.
+
+    It gets another name first: killed in here, no half of it is taken for the whole.
+    """
+    _remove_rests(root.parent)
+    if root.exists():
+        shutil.rmtree(root.rename(root.with_name(f".{root.name}.gone")))
+
+
+def _remove_rests(root: Path) -> None:
+    for path in root.glob(".*.gone"):
+        if _GONE.fullmatch(path.name):
             shutil.rmtree(path)
-        else:
-            path.unlink()
-    (root / NAME).unlink(missing_ok=True)
-    root.rmdir()
 
 
 def _clear(root: Path, journal: IO[str], manifest: Manifest) -> None:

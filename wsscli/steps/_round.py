@@ -267,8 +267,7 @@ def tidy(out: Path) -> None:
     """Remove what a complete round does not need: the masks of its GrabCut are its own."""
     from wsscli.maskdir.writer import remove_part
 
-    if (out / CUT).exists():
-        remove_part(out / CUT)
+    remove_part(out / CUT)
 
 
 @contextmanager
