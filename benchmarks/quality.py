@@ -133,7 +133,11 @@ def rounds(rows: Sequence[Row]) -> str:
             series[kind] = [*((0.0, 100 * float(row["miou"])) for row in begin), *points]
     if not series:
         return ""
-    write("rounds.svg", series, title="Masks of the train photos, round by round", x_label="round (0: enhanced masks)")
+    values = [y for points in series.values() for _, y in points]
+    write(
+        "rounds.svg", series, title="Masks of the train photos, round by round", x_label="round (0: enhanced masks)",
+        y_range=(min(values) // 5 * 5, max(values) // 5 * 5 + 5),
+    )  # fmt: skip
     return "\n\nRounds with and without GrabCut (the paper's figure 6):\n\n![mIoU over the rounds](rounds.svg)"
 
 
