@@ -34,6 +34,7 @@ STEPS = {
     "export cam-npy": "export cam-npy {make-seeds} --schema irn",
     "import cam-npy": "import cam-npy {voc}/../export-cam-npy",
 }
+WSS = [sys.executable, "-m", "wsscli"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
@@ -47,8 +48,9 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def launch(words: list[str], out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "wsscli", *words, "-o", str(out)]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [*WSS, *words, "-o", str(out)], env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
 
 
 def finish(words: list[str], out: Path) -> float:
