@@ -95,8 +95,8 @@ def test_prefixes_name_the_new_and_the_last_parameters():
 def test_unknown_architectures():
     with pytest.raises(UsageError, match="unknown DeepLab architecture 'fpn'; known: deeplab, deeplab-largefov"):
         segmenter("fpn")
-    with pytest.raises(WssError, match="unknown architecture 'hcp' in a model's manifest; update wsscli"):
-        build_model({"arch": "hcp", "classes": ["background"], "backbone": "tiny"})
+    with pytest.raises(WssError, match="unknown architecture 'later' in a model's manifest; update wsscli"):
+        build_model({"arch": "later", "classes": ["background"], "backbone": "tiny"})
 
 
 def refused(directory, **options):
