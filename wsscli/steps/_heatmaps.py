@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wsscli.maskdir.manifest import Input, Manifest
     from wsscli.maskdir.maskdir import MaskDir
     from wsscli.maskdir.writer import Output
+    from wsscli.steps._run import Job
 
 
 class Made(NamedTuple):
@@ -39,6 +40,8 @@ class Made(NamedTuple):
     """What holds while images run side by side."""
     score_type: str = "cam"
     """Of the scores, where it writes some."""
+    around: Callable[[Job], AbstractContextManager[None]] | None = None
+    """What goes before all images, see `per_image`."""
 
 
 def open_cams(path: Path) -> MaskDir:
