@@ -259,7 +259,7 @@ def read_proposals(path: Path) -> ProposalSet:
     total = np.concatenate([[0], np.cumsum(steps)])
     members = total[1:] - np.repeat(total[starts[:-1]], counts)
     item = ProposalSet(superpixels, starts, members.astype(np.int32), scores)
-    fault = proposals_fault(item)
-    if fault is not None:
-        raise WssError(f"{path}: not sound proposals: {fault}; the file is damaged, write it again")
+    wrong = proposals_fault(item)
+    if wrong is not None:
+        raise WssError(f"{path}: not sound proposals: {wrong}; the file is damaged, write it again")
     return item
