@@ -41,8 +41,8 @@ from wsscli.maskdir.scores import Scores, write_scores
 JOURNAL = "journal.jsonl"
 LOG = "log.jsonl"
 OWN = (
-    NAME, JOURNAL, LOG, "masks", "scores", "proposals", "cams", "model.safetensors", "last.ckpt", "tensorboard",
-    "supervision", "supervision.svg", "rounds.csv", "rounds.svg",
+    NAME, JOURNAL, LOG, "masks", "scores", "proposals", "cams", "features", "model.safetensors", "last.ckpt",
+    "tensorboard", "supervision", "supervision.svg", "rounds.csv", "rounds.svg",
 )  # fmt: skip
 _PARTS = {"refine-round": re.compile(r"model|predicted|refined|cut|round-[0-9]+")}
 
