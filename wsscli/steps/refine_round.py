@@ -168,7 +168,7 @@ def _round(how: How, masks: MaskDir, dataset: Dataset, run: Run) -> Round:
     from wsscli.classes import FOREGROUND
     from wsscli.data.dataset import require_labels
     from wsscli.steps._seeding import truth_reader
-    from wsscli.steps._sources import check_table, shared_ids
+    from wsscli.steps._sources import check_table, of_one_class, shared_ids
 
     if not how.foreground:
         if masks.classes == FOREGROUND and dataset.classes != FOREGROUND:
@@ -183,30 +183,13 @@ def _round(how: How, masks: MaskDir, dataset: Dataset, run: Run) -> Round:
     if how.foreground:
         ids, labels = run.select(names), None
     else:
-        ids = run.select(_of_one_class(masks, dataset, names) if how.label_count == "single" else names)
+        ids = run.select(of_one_class(masks, dataset, names) if how.label_count == "single" else names)
         labels = require_labels(dataset, ids)
     truth = truth_reader(how.watch, dataset, dataset.classes, ids, "--watch")
     if truth is not None:
         for name in ids:
             truth(name)  # what is wrong with one must show before the training
     return Round(how, dataset, FOREGROUND if how.foreground else dataset.classes, ids, labels, truth)
-
-
-def _of_one_class(masks: MaskDir, dataset: Dataset, names: list[str]) -> list[str]:
-    """Images with one label; those of which nothing is known are told later."""
-    labels = {name: dataset.labels(name) for name in names}
-    found = [name for name, own in labels.items() if own is None or len(own) == 1]
-    if not found:
-        raise WssError(
-            f"{masks.path}: none of its {len(names)} images has exactly one class; --label-count all takes images of "
-            "several"
-        )
-    if len(found) < len(names):
-        log.info(
-            "%s: %d of %d images have not exactly one class and are passed over (--label-count all takes them)",
-            masks.path, len(names) - len(found), len(names),
-        )  # fmt: skip
-    return found
 
 
 def _there(plan: Plan, run: Run, ids: list[str]) -> bool:
