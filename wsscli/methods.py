@@ -65,6 +65,16 @@ METHODS: dict[str, Method] = {
         "The foreground that a class-free net finds takes the image's one label; all else is background.",
         "Jing et al., Coarse-to-fine Semantic Segmentation from Image-level Labels, TIP 2020, section III",
     ),
+    "hypotheses": Method(
+        "make-seeds", "--method hypotheses", "wsscli.seeds.localization:localization_maps",
+        "Proposals that a net takes for a class: where many lie the class is likely, the best ones joined are its mask.",
+        "Wei et al., Learning to Segment with Image-level Annotations, Pattern Recognition 2016, section 3",
+    ),
+    "cross-image": Method(
+        "make-seeds", "--method hypotheses --keep", "wsscli.seeds.cross_image:ClassSums",
+        "Of an image's candidates those stay that look like the candidates of the class's other images.",
+        "Wei et al., Learning to Segment with Image-level Annotations, Pattern Recognition 2016, section 3.2",
+    ),
     "student": Method(
         "train-seg", "--arch student", "wsscli.nets.student:Student",
         "Eight convolutions that learn foreground from an unsupervised teacher's soft masks.",

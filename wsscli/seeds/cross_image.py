@@ -23,6 +23,13 @@ Vector = NDArray[np.float64]
 Keep = Literal["nearest", "farthest"]
 
 
+def check_options(*, energy: float = 0.98, share: float = 0.5) -> None:
+    """Raises UsageError for a value out of range."""
+    for name, value in (("--pca-energy", energy), ("--keep-share", share)):
+        if not 0 < value <= 1:
+            raise UsageError(f"{name} {value:g}: give a number above 0 and at most 1")
+
+
 class Moments:
     """Count, mean and covariance of feature vectors that come in parts; memory is D x D, however many come.
 
@@ -67,8 +74,7 @@ class Moments:
 
         Source: Wei et al. 2016, section 3.2 (98% of the energy).
         """
-        if not 0 < energy <= 1:
-            raise UsageError(f"--pca-energy {energy:g}: give a number above 0 and at most 1")
+        check_options(energy=energy)
         if self._shift is None or self._sum is None or self._squares is None:
             raise WssError("cross-image: no candidates, so no principal components")
         mean = self._sum / self.count
@@ -158,8 +164,7 @@ def kept(distances: Vector, *, keep: Keep = "nearest", share: float = 0.5) -> ND
     Differs: the paper ranks in DESCENDING order of distance, though it argues that proposals which hold an object
         tightly resemble each other; `nearest` follows the argument, `farthest` the word.
     """
-    if not 0 < share <= 1:
-        raise UsageError(f"--keep-share {share:g}: give a number above 0 and at most 1")
+    check_options(share=share)
     order = np.argsort(distances if keep == "nearest" else -distances, kind="stable")
     # 0.1 x 10 is a little more than 1
     return np.sort(order[: math.ceil(share * len(distances) - 1e-9)])

@@ -43,6 +43,14 @@ class Selection(NamedTuple):
     """No proposal's score was high enough, so the best one is the candidate."""
 
 
+def check_options(*, threshold: float = 0.5, joined: int = 10) -> None:
+    """Raises UsageError for a value out of range."""
+    if not 0 <= threshold < 1:
+        raise UsageError(f"--min-score {threshold:g}: give a number from 0 to below 1")
+    if joined < 1:
+        raise UsageError(f"--joined {joined}: give 1 or more")
+
+
 def select(scores: NDArray[np.floating], threshold: float = 0.5) -> Selection:
     """The proposals that are candidates of a class.
 
@@ -61,8 +69,7 @@ def select(scores: NDArray[np.floating], threshold: float = 0.5) -> Selection:
     Source: Wei et al. 2016, section 3.1.
     Differs: the paper says nothing of an image without a candidate.
     """
-    if not 0 <= threshold < 1:
-        raise UsageError(f"--min-score {threshold:g}: give a number from 0 to below 1")
+    check_options(threshold=threshold)
     if np.isnan(scores).any():
         raise WssError("hypotheses: a score is NaN; the model has diverged, train it again")
     rows = np.flatnonzero(scores > threshold)
@@ -123,8 +130,7 @@ def rough_mask(
 
     Source: Wei et al. 2016, section 3.3.2, equation 5.
     """
-    if joined < 1:
-        raise UsageError(f"--joined {joined}: give 1 or more")
+    check_options(joined=joined)
     labels = np.full(regions.size, BACKGROUND, np.uint8)
     largest = np.full(regions.size, -1.0, np.float32)
     for c, s, p, rows in zip(classes, scores.T, maps[1:], candidates, strict=True):
