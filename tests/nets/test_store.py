@@ -121,6 +121,7 @@ def test_directories_that_are_no_complete_model(tmp_path):
 def test_the_other_sort_of_net(tmp_path):
     cam, seg = store(tmp_path / "cam", classifier()), store(tmp_path / "seg", segmenter())
     assert model_manifest(cam, arch="cam").model == classifier().config
+    assert refused(cam, arch="hcp") == f"{cam}: holds a 'cam' net; pass what `wss train-cls --arch hcp` wrote"
     assert refused(cam, arch="segmentation") == (
         f"{cam}: holds a 'cam' net, a segmentation net is needed; pass what train-seg wrote"
     )
