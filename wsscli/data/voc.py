@@ -26,6 +26,7 @@ VOC_NAMES = (
 )
 # fmt: on
 TRUTH_FOLDERS = ("SegmentationClass", "SegmentationClassAug")
+INSTANCES = "SegmentationObject"
 _PROBE = 64
 _log = logging.getLogger("wsscli")
 
@@ -63,6 +64,17 @@ class VocSource:
             if path.exists():
                 return read_mask(path)
         return None
+
+    @property
+    def has_instances(self) -> bool:
+        return (self.root / INSTANCES).is_dir()
+
+    def instances(self, name: str) -> NDArray[np.uint8] | None:
+        """The map of SegmentationObject: 0 background, 1.. an object, 255 the rim of objects."""
+        from wsscli.maskdir.png import read_mask
+
+        path = self.root / INSTANCES / f"{name}.png"
+        return read_mask(path) if path.exists() else None
 
 
 def object_names(path: Path) -> list[str] | None:
