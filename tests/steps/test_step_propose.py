@@ -240,3 +240,30 @@ def test_a_dry_evaluation(scenes, caplog):
     out = made(scenes, lambda name: near(scenes, name))
     assert evaluate([out], proposals=True, part=Part(dry_run=True)) is None
     assert f"would judge {out} on 4 images against {scenes.root}" in caplog.text
+
+
+def test_show_outlines_the_best(scenes, tmp_path):
+    from wsscli.steps.show import show
+
+    def corner(name, k):
+        mask = np.zeros(scenes.truth[name].shape, bool)
+        mask[5 * k : 5 * k + 5, :9] = True
+        return mask
+
+    out = made(scenes, lambda name: [corner(name, k) for k in range(7)])
+    show([out], tmp_path / "png", run=Run(limit=1))
+    assert (tmp_path / "png/a.png").exists()
+    page = show([out, scenes.masks("masks")], tmp_path / "page.html").read_text()
+    assert "best 5 of 7" in page and "wss propose" in page
+
+    from wsscli.maskdir.png import voc_palette
+    from wsscli.report.overlay import display_palette
+    from wsscli.steps._pictures import proposal_tile
+
+    photo = np.full((*scenes.truth["a"].shape, 3), 200, np.uint8)
+    tile = proposal_tile(photo, open_maskdir(out, need="proposals").proposals("a"), "prop")
+    colours = display_palette(voc_palette())
+    for k in range(5):
+        assert (tile.picture[5 * k + 2, 0] == colours[k + 1]).all()
+        assert (tile.picture[5 * k + 2, 4] == 164).all()
+    assert (tile.picture[25:] == 164).all()

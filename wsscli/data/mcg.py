@@ -30,10 +30,10 @@ def read_mat(path: Path) -> ProposalSet:
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
+    if not path.is_file():
+        raise WssError(f"{path}: no such file of proposals")
     try:
         found = loadmat(path)  # plain numbers and cells; nothing in it is run
-    except FileNotFoundError as error:
-        raise WssError(f"{path}: no such file of proposals") from error
     except NotImplementedError as error:
         raise WssError(
             f"{path}: a MATLAB file of version 7.3, which is not read; save it with `save(FILE, '-v7')`"
@@ -76,6 +76,9 @@ def _of_mat(found: dict[str, Any]) -> ProposalSet:
     if fault is not None:
         raise ValueError(fault)
     return item
+
+
+ROLE = "mcg"  # of a folder of such files in a lineage
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def import_proposals(
         UsageError: `count` below 1, or `supervision` holds a word that no ledger knows.
         WssError: files that cannot be read, that are of other sizes than the photos, or of none of them.
     """
-    from wsscli.data.mcg import read_coco_proposals, read_mat
+    from wsscli.data.mcg import ROLE, read_coco_proposals, read_mat
     from wsscli.maskdir.manifest import Input
     from wsscli.maskdir.maskdir import folder_digest, ids_under, input_file
 
@@ -63,7 +63,7 @@ def import_proposals(
         there = {name: name for name in ids_under(source, ".mat")}
         if not there:
             raise WssError(f"{source}: no .mat file here; give the folder that they lie in, or a JSON file")
-        inputs = [Input("proposals", str(source.resolve()), folder_digest(source, ".mat"))]
+        inputs = [Input(ROLE, str(source.resolve()), folder_digest(source, ".mat"))]
     else:
         coco = read_coco_proposals(source)
         there = {full: key for key in coco.entries for full in (key.zfill(12), key)}

@@ -105,9 +105,9 @@ def _manifest_problems(source: Path, manifest: Manifest) -> Iterator[str]:
 
 def _input_problem(path: Path, item: Input) -> Iterator[str]:
     """An input that is gone is no fault of this directory; one that has changed is."""
-    from wsscli.data import cam_folder
+    from wsscli.data import cam_folder, mcg
     from wsscli.maskdir.manifest import file_digest, read_manifest
-    from wsscli.maskdir.maskdir import open_maskdir
+    from wsscli.maskdir.maskdir import folder_digest, open_maskdir
 
     where = Path(item.path)
     if not where.exists():
@@ -120,6 +120,8 @@ def _input_problem(path: Path, item: Input) -> Iterator[str]:
             digest = manifest.digest()
         elif item.role == cam_folder.KIND:
             digest = cam_folder.open_cam_folder(where).as_input().digest
+        elif item.role == mcg.ROLE:
+            digest = folder_digest(where, ".mat")
         else:
             digest = open_maskdir(where).as_input(item.role).digest
     except WssError as error:
