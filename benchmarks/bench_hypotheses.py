@@ -92,7 +92,8 @@ def main() -> None:
     )
     print("| agreement of the two | |\n| --- | --- |")
     print(f"| same class of {net.classifier.out_features} | {np.mean(same):.3f} of {len(same)} boxes |")
-    print(f"| same class, of the sure ones | {np.mean(sure_same):.3f} of {len(sure_same)} boxes |")
+    sure = f"{np.mean(sure_same):.3f} of {len(sure_same)} boxes" if sure_same else "crops are sure of none"
+    print(f"| same class, of the sure ones | {sure} |")
     print(f"| correlation of the best class's scores over an image's boxes, median | {np.nanmedian(spread):.2f} |")
     print(f"| cosine of the features, mean | {np.mean(cosines):.2f} |")
 
