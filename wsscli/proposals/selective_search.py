@@ -47,9 +47,9 @@ def selective_search(
         Regions, best first.
 
     Source: Uijlings et al., "Selective Search for Object Recognition", IJCV 2013, sections 3.1, 3.2 and 4 (a region
-        made by the k-th last merge has the value k times a random number in [0, 1], the lowest first), table 5.
+        made by the k-th last merge has the value k times a random number in [0, 1], the lowest first).
     Differs: regions smaller than `min_area` are left out; nearly equal ones are kept once. Superpixels are made in the
-        hierarchy's colour space at sigma 0.8, none smaller than k pixels.
+        hierarchy's colour space at sigma 0.8; RGB takes the place of the hue alone in `quality`.
     """
     spaces, likenesses, scales = _MODES[mode]
     small = shrink(image, longest)
