@@ -16,6 +16,10 @@ FIELDS = {
         "run", "seed", "epoch", "precision", "recall", "iou", "coverage", "foreground_precision", "foreground_recall",
         "background_precision", "command",
     ],
+    "proposals.csv": [
+        "run", "split", "images", "objects", "kept", "average_best_overlap", "recall_50", "recall_70", "step_seconds",
+        "command",
+    ],
     "intervals.csv": ["first", "second", "split", "difference", "low", "high", "resolved", "command"],
 }  # fmt: skip
 
