@@ -41,7 +41,7 @@ def test_no_region_twice_and_the_same_each_time():
         np.testing.assert_array_equal(a, b)
     masks = masks_of(one)
     assert len({mask.tobytes() for mask in masks}) == len(masks)
-    assert masks[0].all()  # the whole photo comes first
+    assert any(mask.all() for mask in masks[:20])
 
 
 def test_fewer_are_the_first_of_more():

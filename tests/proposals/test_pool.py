@@ -58,6 +58,19 @@ def test_equal_to_masks_made_one_by_one(seed):
     assert few.superpixels.dtype == few.members.dtype == np.int32 and few.starts.dtype == np.int64
 
 
+def test_what_touches_the_sides_of_the_photo_comes_later():
+    sources = sources_of(4)
+    wanted = []
+    for k, (cost, mask) in enumerate(literal_masks(sources)):
+        sides = int(mask[0].any()) + int(mask[-1].any()) + int(mask[:, 0].any()) + int(mask[:, -1].any())
+        wanted.append((cost * (1 + 0.75 * sides), k, mask.tobytes()))
+    wanted = list(dict.fromkeys(mask for *_, mask in sorted(wanted)))
+    found = masks_of(pool(sources, count=10**6, min_area=0, alike=0, rim=0.75))
+    assert [mask.tobytes() for mask in found] == wanted
+    plain = masks_of(pool(sources, count=10**6, min_area=0, alike=0))
+    assert [mask.tobytes() for mask in plain] != wanted
+
+
 def test_near_duplicates_are_left_out():
     sources = sources_of(5)
     every, some = (pool(sources, count=10**6, min_area=0, alike=a) for a in (0, 0.1))

@@ -47,7 +47,7 @@ class Source:
     costs: F32
 
 
-def pool(sources: Sequence[Source], *, count: int, min_area: float, alike: float) -> Found:
+def pool(sources: Sequence[Source], *, count: int, min_area: float, alike: float, rim: float = 0) -> Found:
     """The best candidates of several trees, none twice.
 
     Candidates of all trees are ranked by their cost (of equal costs the earlier tree's first). One that consists of
@@ -60,6 +60,8 @@ def pool(sources: Sequence[Source], *, count: int, min_area: float, alike: float
         min_area: smallest share of the photo.
         alike: how far two candidates' sides (as a share of the photo's) and areas (as a ratio) differ at most to
             count as near duplicates, roughly; 0 keeps all that differ in a pixel.
+        rim: a cost is multiplied by 1 + rim x (sides of the photo that the candidate touches): what is cut off by
+            the photo's edge is more often ground than object.
 
     Returns:
         Regions with the scores 1, 1/2, 1/3, ...: they tell the rank and nothing else. The superpixels are the cells
@@ -80,7 +82,8 @@ def pool(sources: Sequence[Source], *, count: int, min_area: float, alike: float
     costs = np.concatenate([source.costs for source in sources])
     owner = np.repeat(np.arange(len(sources)), [len(source.costs) for source in sources])
     index = np.concatenate([np.arange(len(source.costs)) for source in sources])
-    order = np.argsort(costs, kind="stable")
+    edges = np.array([0, 0, shape[1], shape[0]])
+    order = np.argsort(costs * (1 + rim * (box == edges).sum(axis=1)), kind="stable")
     order = order[area[order] >= min_area * pixels]
     order = order[np.sort(np.unique(total[order], return_index=True)[1])]
     if alike > 0:
