@@ -17,6 +17,10 @@ FIELDS = {
         "background_precision", "command",
     ],
     "foreground.csv": ["run", "seed", "split", "images", "jaccard", "per_class", "ledger", "step_seconds", "date", "command"],
+    "proposals.csv": [
+        "run", "split", "images", "objects", "kept", "average_best_overlap", "recall_50", "recall_70", "step_seconds",
+        "command",
+    ],
     "intervals.csv": ["first", "second", "split", "difference", "low", "high", "resolved", "command"],
 }  # fmt: skip
 

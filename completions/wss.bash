@@ -20,10 +20,10 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'train-cls')
-            words='-o --out --arch --backbone --init --output-stride --val-split --affinity-weight --affinity-target --affinity-size --hidden --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --backbone --init --output-stride --val-split --affinity-weight --affinity-target --affinity-size --hidden --proposals --hypotheses --crop-hypotheses --loss --image-share --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
-                --arch) words='cam self-guided'; value=1 ;;
+                --arch) words='cam self-guided hcp'; value=1 ;;
                 --backbone) words=''; value=1 ;;
                 --init) words=''; value=1 ;;
                 --output-stride) words=''; value=1 ;;
@@ -32,7 +32,11 @@ _wss() {
                 --affinity-target) words='w row-norm paper'; value=1 ;;
                 --affinity-size) words=''; value=1 ;;
                 --hidden) words=''; value=1 ;;
-                --recipe) words='modern dsrg self-guided coarse-to-fine'; value=1 ;;
+                --proposals) words=''; value=1 ;;
+                --hypotheses) words=''; value=1 ;;
+                --loss) words='squared sigmoid'; value=1 ;;
+                --image-share) words=''; value=1 ;;
+                --recipe) words='modern dsrg self-guided hcp hypotheses coarse-to-fine'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
@@ -60,12 +64,12 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'make-seeds')
-            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --foreground --label-count --bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --foreground --label-count --proposals --crop-hypotheses --min-score --cross-image --no-cross-image --keep --keep-share --pca-energy --candidates --joined --bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --model) words=''; value=1 ;;
                 --cams) words=''; value=1 ;;
-                --method) words='cam self-guided foreground'; value=1 ;;
+                --method) words='cam self-guided foreground hypotheses'; value=1 ;;
                 --cam) words='cam grad-cam grad-cam++ layer-cam'; value=1 ;;
                 --class-map) words=''; value=1 ;;
                 --scales) words=''; value=1 ;;
@@ -82,6 +86,13 @@ _wss() {
                 --eps) words=''; value=1 ;;
                 --foreground) words=''; value=1 ;;
                 --label-count) words='single all none'; value=1 ;;
+                --proposals) words=''; value=1 ;;
+                --min-score) words=''; value=1 ;;
+                --keep) words='nearest farthest'; value=1 ;;
+                --keep-share) words=''; value=1 ;;
+                --pca-energy) words=''; value=1 ;;
+                --candidates) words='selected refined all'; value=1 ;;
+                --joined) words=''; value=1 ;;
                 --device) words=''; value=1 ;;
                 --data) words=''; value=1 ;;
                 --split) words=''; value=1 ;;
@@ -99,6 +110,26 @@ _wss() {
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --method) words='rbd'; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'propose')
+            words='-o --out --method --count --min-area --longest --mode --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --method) words='hierarchical selective-search'; value=1 ;;
+                --count) words=''; value=1 ;;
+                --min-area) words=''; value=1 ;;
+                --longest) words=''; value=1 ;;
+                --mode) words='fast quality'; value=1 ;;
                 --data) words=''; value=1 ;;
                 --split) words=''; value=1 ;;
                 --format) words='voc coco csv folders images'; value=1 ;;
@@ -203,17 +234,18 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'train-seg')
-            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --label-count --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --arch) words='deeplab deeplab-largefov fpn dfpn student'; value=1 ;;
-                --loss) words='ce seed balanced-seed'; value=1 ;;
+                --loss) words='ce soft seed balanced-seed'; value=1 ;;
                 --backbone) words=''; value=1 ;;
                 --init) words=''; value=1 ;;
                 --output-stride) words=''; value=1 ;;
                 --hidden) words=''; value=1 ;;
                 --size) words=''; value=1 ;;
                 --loss-step) words=''; value=1 ;;
+                --label-count) words='single all'; value=1 ;;
                 --boundary) words=''; value=1 ;;
                 --theta-fg) words=''; value=1 ;;
                 --theta-bg) words=''; value=1 ;;
@@ -223,7 +255,7 @@ _wss() {
                 --crf-grad) words='none dsrg'; value=1 ;;
                 --watch-supervision) words=''; value=1 ;;
                 --snapshot-supervision) words=''; value=1 ;;
-                --recipe) words='modern dsrg self-guided coarse-to-fine'; value=1 ;;
+                --recipe) words='modern dsrg self-guided hcp hypotheses coarse-to-fine'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
@@ -291,7 +323,7 @@ _wss() {
                 --grabcut-iterations) words=''; value=1 ;;
                 --grabcut-init) words='box mask'; value=1 ;;
                 --grabcut-scale) words=''; value=1 ;;
-                --recipe) words='modern dsrg self-guided coarse-to-fine'; value=1 ;;
+                --recipe) words='modern dsrg self-guided hcp hypotheses coarse-to-fine'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
@@ -319,7 +351,7 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'eval')
-            words='--truth --classes --unlabelled --missing --missing-truth --background --sweep --boundary --foreground --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --fail-under --help'
+            words='--truth --classes --unlabelled --missing --missing-truth --background --sweep --boundary --foreground --proposals --keep --min-object --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --curve --fail-under --help'
             case "$before" in
                 --truth) words=''; value=1 ;;
                 --classes) words=''; value=1 ;;
@@ -328,6 +360,8 @@ _wss() {
                 --missing-truth) words='error skip'; value=1 ;;
                 --background) words=''; value=1 ;;
                 --sweep) words=''; value=1 ;;
+                --keep) words=''; value=1 ;;
+                --min-object) words=''; value=1 ;;
                 --draws) words=''; value=1 ;;
                 --data) words=''; value=1 ;;
                 --split) words=''; value=1 ;;
@@ -341,6 +375,7 @@ _wss() {
                 --workers) words=''; value=1 ;;
                 --csv) words=''; value=1 ;;
                 --confusion) words=''; value=1 ;;
+                --curve) words=''; value=1 ;;
                 --fail-under) words=''; value=1 ;;
             esac ;;
         'show')
@@ -411,6 +446,23 @@ _wss() {
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
+        'import proposals')
+            words='-o --out --count --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --count) words=''; value=1 ;;
+                --supervision) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
         'import sec-cues')
             words='-o --out --ids --grid --supervision --data --split --format --labels --class-names --class-folders --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
@@ -455,11 +507,11 @@ _wss() {
             words='--json --help'
             case "$before" in
             esac ;;
-        'import '*) words='masks cam-npy sec-cues' ;;
+        'import '*) words='masks cam-npy proposals sec-cues' ;;
         'export '*) words='voc-server cam-npy' ;;
-        *) words='demo train-cls make-seeds saliency argmax crf grabcut guided-filter grow train-seg predict refine-round eval show verify import export methods doctor --help --version' ;;
+        *) words='demo train-cls make-seeds saliency propose argmax crf grabcut guided-filter grow train-seg predict refine-round eval show verify import export methods doctor --help --version' ;;
     esac
-    if ((COMP_CWORD == 1)); then words='demo train-cls make-seeds saliency argmax crf grabcut guided-filter grow train-seg predict refine-round eval show verify import export methods doctor --help --version'; value=; fi
+    if ((COMP_CWORD == 1)); then words='demo train-cls make-seeds saliency propose argmax crf grabcut guided-filter grow train-seg predict refine-round eval show verify import export methods doctor --help --version'; value=; fi
     if [[ -n $words && ( -n $value || $current == -* || "$COMP_CWORD" -eq 1 || $command == *' ' ) ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
     else

@@ -82,6 +82,44 @@ def test_self_guided(voc, bash, tmp_path):
         assert json.loads((out / name / "wss.json").read_text())["supervision"] == ["image-labels"]
 
 
+def test_hypotheses(voc, bash, tmp_path):
+    script = f"{EXAMPLES / 'hypotheses.sh'} {voc} runs/hyp"
+    quick = {"NETWORK": "tiny", "CLS": "--init none --epochs 2", "SEG": "--init none --epochs 1", "TABLE": "1"}
+    done = bash(script, tmp_path, **quick, WSS_SPLIT="val")
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "runs" / "hyp"
+    for name in ("labels", "plain", "farthest", "labels-maps", "val-A-all", "val-B-single"):
+        assert open_maskdir(out / name).ids
+    for name in ("labels", "val-A-all", "val-B-single"):
+        assert json.loads((out / name / "wss.json").read_text())["supervision"] == ["image-labels"]
+    assert json.loads((out / "A-single/wss.json").read_text())["options"]["loss"] == "soft"
+    assert "average best overlap" in done.stderr and "split val" in done.stderr
+    again = bash(script, tmp_path, **quick)
+    assert again.returncode == 0 and again.stderr.count("nothing to do") == 17, again.stderr
+
+
+def test_hypotheses_with_the_paper_s_flags(voc, bash, tmp_path):
+    """The commands that vgg16 gets, written down and not run; proposals from elsewhere."""
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    (bin_ / "wss").write_text('#!/bin/sh\necho "wss $*" >> "$LINES"\n')
+    (bin_ / "wss").chmod(0o755)
+    record = tmp_path / "lines.txt"
+    script = f"PATH={bin_}:$PATH {EXAMPLES / 'hypotheses.sh'} {voc} runs/hyp"
+    done = bash(script, tmp_path, NETWORK="vgg16", PROPOSALS="mcg", COUNTS="single", EVAL="0", LINES=str(record))
+    assert done.returncode == 0, done.stderr
+    assert record.read_text().splitlines() == [
+        "wss train-cls --arch hcp --split train --proposals mcg --backbone vgg16 --recipe hcp -o runs/hyp/hcp",
+        "wss make-seeds --method hypotheses --model runs/hyp/hcp --proposals mcg -o runs/hyp/labels",
+        "wss train-seg runs/hyp/labels --loss soft --label-count single --backbone vgg16 --arch deeplab-largefov --recipe "
+        "hypotheses -o runs/hyp/A-single",
+        "wss train-seg runs/hyp/labels --loss ce --label-count single --backbone vgg16 --arch deeplab-largefov --recipe "
+        "hypotheses -o runs/hyp/B-single",
+        "wss predict runs/hyp/A-single --split val -o runs/hyp/val-A-single",
+        "wss predict runs/hyp/B-single --split val -o runs/hyp/val-B-single",
+    ]
+
+
 def test_coarse_to_fine(voc, bash, tmp_path):
     script = f"{EXAMPLES / 'coarse_to_fine.sh'} {voc} runs/fine"
     quick = {

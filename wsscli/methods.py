@@ -65,15 +65,40 @@ METHODS: dict[str, Method] = {
         "The foreground that a class-free net finds takes the image's one label; all else is background.",
         "Jing et al., Coarse-to-fine Semantic Segmentation from Image-level Labels, TIP 2020, section III",
     ),
+    "hypotheses": Method(
+        "make-seeds", "--method hypotheses", "wsscli.seeds.localization:localization_maps",
+        "Proposals that a net takes for a class: where many lie it is likely, the best ones joined are its mask.",
+        "Wei et al., Learning to Segment with Image-level Annotations, Pattern Recognition 2016, section 3",
+    ),
+    "cross-image": Method(
+        "make-seeds", "--method hypotheses --keep", "wsscli.seeds.cross_image:ClassSums",
+        "Of an image's candidates those stay that look like the candidates of the class's other images.",
+        "Wei et al., Learning to Segment with Image-level Annotations, Pattern Recognition 2016, section 3.2",
+    ),
     "student": Method(
         "train-seg", "--arch student", "wsscli.nets.student:Student",
         "Eight convolutions that learn foreground from an unsupervised teacher's soft masks.",
         "Croitoru et al., Unsupervised Learning from Video to Detect Foreground Objects in Single Images, ICCV 2017",
     ),
+    "hierarchical": Method(
+        "propose", "--method hierarchical", "wsscli.proposals.hierarchical:hierarchical",
+        "Region proposals: nodes of several superpixel hierarchies, and pairs and triples of neighbours.",
+        "after Arbelaez et al., Multiscale Combinatorial Grouping, CVPR 2014",
+    ),
+    "selective-search": Method(
+        "propose", "--method selective-search", "wsscli.proposals.selective_search:selective_search",
+        "Region proposals: every region of many greedy mergings, diverse in colours, measures and superpixels.",
+        "Uijlings et al., Selective Search for Object Recognition, IJCV 2013",
+    ),
     "affinity": Method(
         "train-cls", "--arch self-guided", "wsscli.losses.affinity:affinity_loss",
         "Which pixels belong together, learnt from the photo's colours; a random walk spreads maps by it.",
         "Ke and Hsu, Generating Self-Guided Dense Annotations for Weakly Supervised Semantic Segmentation, 2018",
+    ),
+    "hcp": Method(
+        "train-cls", "--arch hcp", "wsscli.nets.hcp:HCP",
+        "A classifier of region proposals, from image labels: each class's best hypothesis speaks for the image.",
+        "Wei et al., CNN: Single-label to Multi-label, 2014; Learning to Segment with Image-level Annotations, 2016",
     ),
     "rbd": Method(
         "saliency", "", "wsscli.saliency.rbd:saliency",
@@ -99,6 +124,11 @@ METHODS: dict[str, Method] = {
         "train-seg", "--loss seed", "wsscli.losses.seeding:seeding",
         "A network learns from seeds alone, all pixels weighing alike.",
         "Kolesnikov and Lampert, SEC, ECCV 2016",
+    ),
+    "soft-labels": Method(
+        "train-seg", "--loss soft", "wsscli.losses.soft_cross_entropy:soft_cross_entropy",
+        "A network learns from scores: at every pixel a share of each class.",
+        "Wei et al., Learning to Segment with Image-level Annotations, 2016, section 3.3.1",
     ),
     "boundary-loss": Method(
         "train-seg", "--boundary", "wsscli.losses.boundary:boundary",

@@ -95,8 +95,8 @@ def test_prefixes_name_the_new_and_the_last_parameters():
 def test_unknown_architectures():
     with pytest.raises(UsageError, match="unknown DeepLab architecture 'fpn'; known: deeplab, deeplab-largefov"):
         segmenter("fpn")
-    with pytest.raises(WssError, match="unknown architecture 'hcp' in a model's manifest; update wsscli"):
-        build_model({"arch": "hcp", "classes": ["background"], "backbone": "tiny"})
+    with pytest.raises(WssError, match="unknown architecture 'later' in a model's manifest; update wsscli"):
+        build_model({"arch": "later", "classes": ["background"], "backbone": "tiny"})
 
 
 def refused(directory, **options):
@@ -121,6 +121,7 @@ def test_directories_that_are_no_complete_model(tmp_path):
 def test_the_other_sort_of_net(tmp_path):
     cam, seg = store(tmp_path / "cam", classifier()), store(tmp_path / "seg", segmenter())
     assert model_manifest(cam, arch="cam").model == classifier().config
+    assert refused(cam, arch="hcp") == f"{cam}: holds a 'cam' net; pass what `wss train-cls --arch hcp` wrote"
     assert refused(cam, arch="segmentation") == (
         f"{cam}: holds a 'cam' net, a segmentation net is needed; pass what train-seg wrote"
     )

@@ -224,7 +224,7 @@ def test_what_is_refused(seeds, scenes, message):
     )
     done = export_cam_npy(seeds, scenes.out / "done", schema="psa")
     assert message(WssError, open_maskdir, done) == (
-        f"{done}: holds a cams (written by `wss export cam-npy`), but a mask directory is needed"
+        f"{done}: holds cams (written by `wss export cam-npy`), but a mask directory is needed"
     )
 
 

@@ -177,7 +177,10 @@ def test_a_part_of_the_images_and_the_workers_do_not_count(scenes):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"method": "cam", "count": "all"}, "--label-count: --method cam does not take it, --method foreground does"),
+        (
+            {"method": "cam", "count": "all"},
+            "--label-count: --method cam does not take it, --method foreground and --method hypotheses do",
+        ),
         ({"bg_heat": 0.3}, "--bg-heat: --method foreground does not take it, --method cam does"),
         (
             {"scales": (1.0,)},

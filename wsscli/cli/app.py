@@ -20,6 +20,7 @@ COMMANDS: Table = {
     "train-cls": ("wsscli.cli.train_cls", "Train an image classifier from image-level labels."),
     "make-seeds": ("wsscli.cli.make_seeds", "Class activation maps and hard seeds from a classifier."),
     "saliency": ("wsscli.cli.saliency", "Unsupervised saliency maps of photos."),
+    "propose": ("wsscli.cli.propose", "Ranked region proposals of photos: masks of what may be an object."),
     "argmax": ("wsscli.cli.argmax", "Turn score maps into masks, without any refinement."),
     "crf": ("wsscli.cli.crf", "Refine scores or masks with a fully connected CRF."),
     "grabcut": ("wsscli.cli.grabcut", "Refine masks with GrabCut."),
@@ -35,6 +36,7 @@ COMMANDS: Table = {
         {
             "masks": ("wsscli.cli.import_masks", "Turn a folder of masks (indexed or RGB) into a mask directory."),
             "cam-npy": ("wsscli.cli.import_cam_npy", "Turn CAM dictionaries (.npy) of other code into cam scores."),
+            "proposals": ("wsscli.cli.import_proposals", "Turn MCG's .mat files or COCO RLE json into proposals."),
             "sec-cues": ("wsscli.cli.import_sec_cues", "Turn the seed file of SEC or DSRG into a mask directory."),
         },
         "Bring other tools' files into mask directories.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wsscli.cli.options import command
 from wsscli.errors import FailUnderError, UsageError
+from wsscli.steps._eval_proposals import ProposalEvaluation
 from wsscli.steps._evaluation import Evaluation, csv_text, write_confusion
 from wsscli.steps.eval import evaluate
 
@@ -27,12 +28,13 @@ _CLASS_COLUMNS = {
 
 
 def finish(
-    result: Evaluation | None,
+    result: Evaluation | ProposalEvaluation | None,
     *,
     json: bool = False,
     csv: Path | None = None,
     per_class: bool = False,
     confusion: Path | None = None,
+    curve: Path | None = None,
     fail_under: float | None = None,
 ) -> None:
     """Print the numbers.
@@ -42,26 +44,39 @@ def finish(
         csv: Write the numbers to this CSV file; - is stdout.
         per_class: Also the numbers of every class (table and CSV; JSON has them always).
         confusion: Write the confusion matrix to this file, numbers (.csv) or a picture (.png).
-        fail_under: Exit with 4 when a directory's mIoU (with --foreground its Jaccard) is below this.
+        curve: Of --proposals: write the average best overlap over the number kept to this file (.svg).
+        fail_under: Exit with 4 when a directory's mIoU (with --foreground its Jaccard, with --proposals its average
+            best overlap) is below this.
     """
     if json and csv == Path("-"):
         raise UsageError("--json and --csv -: both would go to stdout; give --csv a file")
     if result is None:
         return
-    show(result, per_class=per_class)
+    if isinstance(result, ProposalEvaluation):
+        if confusion is not None:
+            raise UsageError(
+                f"--confusion {confusion}: proposals have no classes, so no confusion matrix; leave it out"
+            )
+        show_proposals(result, per_class=per_class)
+    else:
+        if curve is not None:
+            raise UsageError(f"--curve {curve}: is of --proposals; leave it out")
+        show(result, per_class=per_class)
     if json:
         from json import dumps
 
         sys.stdout.write(dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     if csv is not None:
         write_csv(csv, result, per_class=per_class)
-    if confusion is not None:
+    if confusion is not None and isinstance(result, Evaluation):
         write_confusion(result, confusion)
+    if curve is not None and isinstance(result, ProposalEvaluation):
+        write_curve(curve, result)
     if fail_under is not None:
         check(result, fail_under)
 
 
-def write_csv(path: Path, result: Evaluation, *, per_class: bool) -> None:
+def write_csv(path: Path, result: Evaluation | ProposalEvaluation, *, per_class: bool) -> None:
     """The rows as CSV, to a file or stdout."""
     text = csv_text(result.to_table(per_class=per_class))
     if path == Path("-"):
@@ -72,11 +87,29 @@ def write_csv(path: Path, result: Evaluation, *, per_class: bool) -> None:
         write_atomic(path, text.encode())
 
 
-def check(result: Evaluation, fail_under: float) -> None:
+def write_curve(path: Path, result: ProposalEvaluation) -> None:
+    """The curve as an SVG file."""
+    from wsscli.maskdir.files import write_atomic
+
+    if path.suffix != ".svg":
+        raise UsageError(f"--curve {path}: the file's name must end in .svg")
+    write_atomic(path, result.curve().encode())
+
+
+def check(result: Evaluation | ProposalEvaluation, fail_under: float) -> None:
     """Raise FailUnderError when a directory (of a sweep its best threshold) is below, or has no mIoU at all."""
-    key, what = result.measure
+    key, what = result.measure if isinstance(result, Evaluation) else ("", "average best overlap")
     if not 0 <= fail_under <= 1:
         raise UsageError(f"--fail-under {fail_under:g}: {what} lies between 0 and 1")
+    if isinstance(result, ProposalEvaluation):
+        for found in result.rows:
+            best = found.qualities[-1]
+            if best.average_best_overlap < fail_under:
+                raise FailUnderError(
+                    f"{found.directory}: {what} {best.average_best_overlap:.4f} of {best.kept} proposals on split "
+                    f"{result.split} is under --fail-under {fail_under:g}"
+                )
+        return
     for row in result.judged:
         value = row.numbers[key]
         if value != value:
@@ -104,6 +137,44 @@ def show(result: Evaluation, *, per_class: bool) -> None:
         for row in result.judged:
             tables.print(_class_table(result, row.directory, row.per_class))
     for line in notes(result):
+        out.print(line, markup=False, highlight=False)
+
+
+def show_proposals(result: ProposalEvaluation, *, per_class: bool) -> None:
+    """The tables, on stderr: a row for each directory and number of proposals kept."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from wsscli.cli.output import console
+
+    out = console()
+    tables = out if out.is_terminal else Console(stderr=True, width=_LOG_WIDTH, highlight=False)
+    title = f"split {result.split}, {result.images} images, {result.objects} objects"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("directory", overflow="fold")
+    for name in ("kept", "average best overlap", "recall 0.5", "recall 0.7"):
+        table.add_column(name, justify="right")
+    for row in result.rows:
+        for q in row.qualities:
+            shares = map(_text, (q.average_best_overlap, q.recall_50, q.recall_70))
+            table.add_row(Text(row.directory), str(q.kept), *shares)
+    tables.print(table)
+    for row in result.rows if per_class else ():
+        kept = row.qualities[-1].kept
+        each = Table(title=Text(f"{row.directory}, {kept} kept"), title_justify="left", box=box.SIMPLE_HEAD)
+        each.add_column("class")
+        for name in ("objects", "average best overlap", "recall 0.5", "recall 0.7"):
+            each.add_column(name, justify="right")
+        for name, numbers in row.per_class.items():
+            shares = map(_text, (numbers["average_best_overlap"], numbers["recall_50"], numbers["recall_70"]))
+            each.add_row(Text(name), f"{numbers['objects']:.0f}", *shares)
+        tables.print(each)
+    out.print(f"objects: {result.rule}, truth {result.truth}", markup=False, highlight=False)
+    for row in result.rows:
+        absent = f"; {row.missing} images without proposals count as found by none" if row.missing else ""
+        line = f"{row.directory}: ledger: {', '.join(row.ledger) or 'nothing'}{absent}"
         out.print(line, markup=False, highlight=False)
 
 

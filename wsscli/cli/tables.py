@@ -22,6 +22,7 @@ _TRAINING = {
     "schedule": ("schedule", "--schedule"),
     "weight_decay": ("weight decay", "--weight-decay"),
     "head_lr": ("head lr", "--head-lr"),
+    "image_head_lr": ("head lr, image stage", ""),
     "bias_lr": ("bias lr", ""),
     "fast": ("head lr is for", ""),
     "crop_size": ("crop", "--crop-size"),
@@ -34,6 +35,7 @@ _TRAINING = {
     "output_stride": ("output stride", "--output-stride"),
     "loss_step": ("loss step", "--loss-step"),
     "step_every": ("step: every", ""),
+    "step_epochs": ("step: every, epochs", ""),
     "step_factor": ("step: times", ""),
 }
 _SEEDS = {
@@ -53,7 +55,7 @@ def tables() -> dict[str, str]:
 
     commands = {
         "classification": "train-cls", "segmentation": "train-seg", "seeding": "on seeds",
-        "self-guided": "--arch self-guided", "student": "--arch student",
+        "self-guided": "--arch self-guided", "hcp": "--arch hcp", "student": "--arch student",
     }  # fmt: skip
     training = {f"{recipe}, {commands[task]}": values for (recipe, task), values in RECIPES.items()}
     return {"recipes": _table(training, _TRAINING), "seeds": _table(SEEDS, _SEEDS)}

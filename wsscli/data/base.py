@@ -121,6 +121,26 @@ class Dataset:
         missing = ((name, self.source.truth_missing(name)) for name in ids)
         return {name: what for name, what in missing if what is not None}
 
+    @property
+    def has_instances(self) -> bool:
+        """Whether instance maps are there (of some images at least)."""
+        return bool(getattr(self.source, "has_instances", False))
+
+    def instances(self, name: str) -> NDArray[np.uint8]:
+        """The instance map of an image, uint8 (H, W): 0 background, 1..254 an object, 255 not to be judged.
+
+        Raises:
+            WssError: when there is none for this image.
+        """
+        read = getattr(self.source, "instances", None)
+        found: NDArray[np.uint8] | None = read(name) if read is not None else None
+        if found is None:
+            raise WssError(
+                f"{self.root}: no instance map for image '{name}' (split {self.split}); leave the image out with "
+                "--ids, or add it"
+            )
+        return found
+
     def subset(self, ids: Iterable[str]) -> Dataset:
         """The same split with these ids only. Raises WssError for ids that are not in it."""
         chosen = tuple(ids)

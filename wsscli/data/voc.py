@@ -26,6 +26,7 @@ VOC_NAMES = (
 )
 # fmt: on
 TRUTH_FOLDERS = ("SegmentationClass", "SegmentationClassAug")
+INSTANCES = "SegmentationObject"
 _PROBE = 64
 _log = logging.getLogger("wsscli")
 
@@ -67,6 +68,17 @@ class VocSource:
 
     def _truth_paths(self, name: str) -> list[Path]:
         return [self.root / folder / f"{name}.png" for folder in TRUTH_FOLDERS]
+
+    @property
+    def has_instances(self) -> bool:
+        return (self.root / INSTANCES).is_dir()
+
+    def instances(self, name: str) -> NDArray[np.uint8] | None:
+        """The map of SegmentationObject: 0 background, 1.. an object, 255 the rim of objects."""
+        from wsscli.maskdir.png import read_mask
+
+        path = self.root / INSTANCES / f"{name}.png"
+        return read_mask(path) if path.exists() else None
 
 
 def object_names(path: Path) -> list[str] | None:

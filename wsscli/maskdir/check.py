@@ -10,6 +10,7 @@ import numpy as np
 from wsscli.classes import IGNORE
 from wsscli.errors import WssError
 from wsscli.maskdir.png import read_mask, voc_palette
+from wsscli.maskdir.proposals import read_proposals
 from wsscli.maskdir.scores import Scores, read_scores
 from wsscli.maskdir.writer import JOURNAL, OWN
 
@@ -122,6 +123,25 @@ def _scores_faults(
             yield f"holds probabilities whose sum is off 1 by {off:.4g}"
 
 
+def proposals_faults(path: Path, *, size: tuple[int, int] | None) -> list[str]:
+    """What is wrong with a proposals file.
+
+    Args:
+        path: the file.
+        size: (H, W) of the photo; not compared when None.
+
+    Returns:
+        One sentence a fault, without the file's name; empty when it is right.
+    """
+    try:
+        item = read_proposals(path)
+    except WssError as error:
+        return [_without(path, error)]
+    if size is not None and item.size != size:
+        return [f"is for {item.size[1]}x{item.size[0]}, its photo is {size[1]}x{size[0]} (width x height)"]
+    return []
+
+
 def strays(root: Path, wanted: Iterable[str], parts: Iterable[str] = ()) -> list[str]:
     """Files in a complete directory that do not belong there, as relative paths, sorted.
 
@@ -138,7 +158,7 @@ def strays(root: Path, wanted: Iterable[str], parts: Iterable[str] = ()) -> list
         top = relative.split("/", 1)[0]
         if path.is_dir() or relative in known or top in apart:
             continue
-        if top in ("masks", "scores", "cams") or top not in OWN or relative == JOURNAL:
+        if top in ("masks", "scores", "proposals", "cams") or top not in OWN or relative == JOURNAL:
             found.append(relative)
     return sorted(found)
 

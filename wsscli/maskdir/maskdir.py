@@ -13,12 +13,13 @@ from wsscli.classes import ClassTable
 from wsscli.errors import WssError
 from wsscli.maskdir.manifest import Input, Manifest, file_digest, ids_digest, read_manifest
 from wsscli.maskdir.png import Mask, read_mask
+from wsscli.maskdir.proposals import ProposalSet, read_proposals
 from wsscli.maskdir.scores import Scores, read_scores
 
 
 @dataclass(frozen=True)
 class MaskDir:
-    """A directory of masks and/or scores, open for reading.
+    """A directory of masks and/or scores, or of proposals, open for reading.
 
     Attributes:
         path: the directory.
@@ -37,6 +38,10 @@ class MaskDir:
         return self.manifest is not None and "scores" in self.manifest.kind
 
     @property
+    def has_proposals(self) -> bool:
+        return self.manifest is not None and self.manifest.kind == "proposals"
+
+    @property
     def classes(self) -> ClassTable | None:
         return self.manifest.classes if self.manifest else None
 
@@ -50,6 +55,7 @@ class MaskDir:
         if self.manifest is None:
             return sorted(ids_under(self.path, ".png"))
         folder, suffix = ("masks", ".png") if self.has_masks else ("scores", ".npz")
+        folder = "proposals" if self.has_proposals else folder
         found = sorted(ids_under(self.path / folder, suffix))
         written = self.manifest.images - len(self.manifest.dropped)
         if len(found) < written:
@@ -65,6 +71,9 @@ class MaskDir:
     def scores_path(self, name: str) -> Path:
         return self.path / "scores" / f"{name}.npz"
 
+    def proposals_path(self, name: str) -> Path:
+        return self.path / "proposals" / f"{name}.npz"
+
     def mask(self, name: str) -> Mask:
         """uint8 (H, W) of one image."""
         return read_mask(self.mask_path(name))
@@ -72,6 +81,10 @@ class MaskDir:
     def scores(self, name: str) -> Scores:
         """The score maps of one image."""
         return read_scores(self.scores_path(name))
+
+    def proposals(self, name: str) -> ProposalSet:
+        """The ranked region proposals of one image."""
+        return read_proposals(self.proposals_path(name))
 
     def as_input(self, role: str) -> Input:
         """This directory as an entry of another one's lineage.
@@ -83,12 +96,14 @@ class MaskDir:
         return Input(role, str(self.path.resolve()), folder_digest(self.path, ".png"))
 
 
-def open_maskdir(path: Path | str, *, need: Literal["masks", "scores", "any"] = "any") -> MaskDir:
+def open_maskdir(
+    path: Path | str, *, need: Literal["masks", "scores", "proposals", "any", "anything"] = "any"
+) -> MaskDir:
     """Open a directory for reading.
 
     Args:
         path: a directory written by wss, or any folder of indexed PNGs.
-        need: what the caller will read.
+        need: what the caller will read; any = masks or scores, anything = these or proposals.
 
     Raises:
         WssError: missing, incomplete, of another kind, or without what is needed.
@@ -104,10 +119,15 @@ def open_maskdir(path: Path | str, *, need: Literal["masks", "scores", "any"] = 
     if manifest.kind == "rounds":
         last = root / f"round-{manifest.options.get('rounds')}"
         raise WssError(f"{root}: holds several rounds of `wss {manifest.step}`; name one of them, such as {last}")
-    if "masks" not in manifest.kind and "scores" not in manifest.kind:
+    if need == "proposals" and manifest.kind != "proposals":
         raise WssError(
-            f"{root}: holds a {manifest.kind} (written by `wss {manifest.step}`), but a mask directory is needed"
+            f"{root}: holds {manifest.kind} (written by `wss {manifest.step}`), but proposals are needed; make them "
+            "with `wss propose`"
         )
+    kinds = {"masks", "scores"} | ({"proposals"} if need in ("proposals", "anything") else set())
+    if not kinds & set(manifest.kind.split("+")):
+        holds = "a model" if manifest.kind == "model" else manifest.kind
+        raise WssError(f"{root}: holds {holds} (written by `wss {manifest.step}`), but a mask directory is needed")
     if not manifest.complete:
         raise WssError(
             f"{root}: incomplete (`wss {manifest.step}` was stopped before its end); "
@@ -128,6 +148,10 @@ def open_maskdir(path: Path | str, *, need: Literal["masks", "scores", "any"] = 
 
 
 def _open_plain(root: Path, need: str) -> MaskDir:
+    if need == "proposals":
+        raise WssError(
+            f"{root}: no wss.json here, so no proposals; make them with `wss propose`, or `wss import proposals`"
+        )
     if need == "scores":
         raise WssError(f"{root}: no wss.json here, and scores are read from directories written by wss only")
     opened = MaskDir(root, None)

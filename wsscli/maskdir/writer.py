@@ -35,13 +35,14 @@ from wsscli.maskdir.manifest import (
     write_manifest,
 )
 from wsscli.maskdir.png import Mask, write_mask
+from wsscli.maskdir.proposals import ProposalSet, write_proposals
 from wsscli.maskdir.scores import Scores, write_scores
 
 JOURNAL = "journal.jsonl"
 LOG = "log.jsonl"
 OWN = (
-    NAME, JOURNAL, LOG, "masks", "scores", "cams", "model.safetensors", "last.ckpt", "tensorboard",
-    "supervision", "supervision.svg", "rounds.csv", "rounds.svg",
+    NAME, JOURNAL, LOG, "masks", "scores", "proposals", "cams", "features", "model.safetensors", "last.ckpt",
+    "tensorboard", "supervision", "supervision.svg", "rounds.csv", "rounds.svg",
 )  # fmt: skip
 _PARTS = {"refine-round": ("model", "predicted", "refined", "cut")}
 _GONE = re.compile(r"\.(model|predicted|refined|cut|round-[0-9]+)\.gone")  # parts that are being removed
@@ -54,13 +55,15 @@ class Output:
     Attributes:
         mask: uint8 (H, W), 255 unlabelled.
         scores: the score maps.
+        proposals: the region proposals.
         cams: the file of a CAM dictionary for other code (`wsscli.data.cam_npy`).
         fell_back: why the step passed the input on or did less than asked.
-        dropped: why there is no result for this image; then mask, scores and cams are None.
+        dropped: why there is no result for this image; then mask, scores, proposals and cams are None.
     """
 
     mask: Mask | None = None
     scores: Scores | None = None
+    proposals: ProposalSet | None = None
     cams: bytes | None = None
     fell_back: str | None = None
     dropped: str | None = None
@@ -81,6 +84,9 @@ def write_output(root: Path, name: str, output: Output) -> Record:
     if output.scores is not None:
         data = write_scores(root / "scores" / f"{name}.npz", output.scores)
         record["files"][f"scores/{name}.npz"] = hashlib.sha256(data).hexdigest()
+    if output.proposals is not None:
+        data = write_proposals(root / "proposals" / f"{name}.npz", output.proposals)
+        record["files"][f"proposals/{name}.npz"] = hashlib.sha256(data).hexdigest()
     if output.cams is not None:
         write_atomic(root / "cams" / f"{name}.npy", output.cams)
         record["files"][f"cams/{name}.npy"] = hashlib.sha256(output.cams).hexdigest()

@@ -19,6 +19,7 @@ from wsscli.nets.backbones import largest_output_stride
 from wsscli.nets.classifier import CamNet
 from wsscli.nets.fpn import FPN
 from wsscli.nets.fpn import RATES as PYRAMIDS
+from wsscli.nets.hcp import HCP
 from wsscli.nets.segmenter import RATES, DeepLab, rates_at
 from wsscli.nets.self_guided import SelfGuided
 from wsscli.nets.student import Student
@@ -28,14 +29,14 @@ log = logging.getLogger("wsscli")
 
 WEIGHTS = "model.safetensors"
 Segmenter = DeepLab | FPN | Student
-Net = CamNet | Segmenter | SelfGuided
+Net = CamNet | Segmenter | SelfGuided | HCP
 
 
 class Architecture(NamedTuple):
     """A row of the table of nets.
 
     Attributes:
-        use: what steps ask for: `cam`, `self-guided` or `segmentation`.
+        use: what steps ask for: `cam`, `self-guided`, `hcp` or `segmentation`.
         build: (backbone's name, class table, options of its `config`) -> the net.
         output_stride: backbone's name -> its output stride in this net when none is asked for; None: the recipe's.
     """
@@ -48,6 +49,7 @@ class Architecture(NamedTuple):
 ARCHITECTURES: dict[str, Architecture] = {
     "cam": Architecture("cam", CamNet.build),
     "self-guided": Architecture("self-guided", SelfGuided.build),
+    "hcp": Architecture("hcp", HCP.build),
     **{arch: Architecture("segmentation", partial(DeepLab.build, arch=arch)) for arch in RATES},
     **{arch: Architecture("segmentation", partial(FPN.build, arch=arch), largest_output_stride) for arch in PYRAMIDS},
     "student": Architecture("segmentation", Student.build),
@@ -55,6 +57,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 _WANTED = {
     "cam": "net, a classifier is needed; pass what train-cls wrote",
     "self-guided": "net; pass what `wss train-cls --arch self-guided` wrote",
+    "hcp": "net; pass what `wss train-cls --arch hcp` wrote",
     "segmentation": "net, a segmentation net is needed; pass what train-seg wrote",
 }
 
@@ -75,7 +78,7 @@ def model_manifest(directory: Path, *, arch: str | None = None) -> Manifest:
 
     Args:
         directory: a directory written by a training step.
-        arch: `"cam"`, `"self-guided"` or `"segmentation"` to refuse the other sorts.
+        arch: `"cam"`, `"self-guided"`, `"hcp"` or `"segmentation"` to refuse the other sorts.
 
     Raises:
         WssError: when it is no model directory, is not complete, or holds the other sort of net.
@@ -119,7 +122,7 @@ def load_model(
     Args:
         directory: a complete model directory.
         device: `cpu`, `cuda`, `cuda:1`, ...
-        arch: `"cam"`, `"self-guided"` or `"segmentation"` to refuse the other sorts.
+        arch: `"cam"`, `"self-guided"`, `"hcp"` or `"segmentation"` to refuse the other sorts.
         output_stride: another one than in training: strides become dilations, the weights stay.
 
     Raises:

@@ -146,19 +146,42 @@ def load_torchvision(name: str) -> Callable[[nn.Module], None]:
     """A loader of torchvision's ImageNet weights for the net of this name; downloads them on first use."""
 
     def load(body: nn.Module) -> None:
-        import torchvision
-
-        weights = torchvision.models.get_model_weights(name).IMAGENET1K_V1
-        try:
-            tensors = weights.get_state_dict(progress=False, check_hash=True)
-        except (URLError, OSError, RuntimeError) as error:
-            raise WssError(
-                f"{name}: its ImageNet weights could not be downloaded from {weights.url} ({_line(error)}); "
-                "fetch that file elsewhere and pass --init FILE, or take --backbone lite0, whose weights come with pip"
-            ) from error
+        tensors = _download(name)
         body.load_state_dict({key: value for key, value in tensors.items() if key in body.state_dict()})
 
     return load
+
+
+def _download(name: str) -> Tensors:
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(name).IMAGENET1K_V1
+    try:
+        tensors: Tensors = weights.get_state_dict(progress=False, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise WssError(
+            f"{name}: its ImageNet weights could not be downloaded from {weights.url} ({_line(error)}); "
+            "fetch that file elsewhere and pass --init FILE, or take --backbone lite0, whose weights come with pip"
+        ) from error
+    return tensors
+
+
+def load_vgg16_hidden(hidden: nn.Module, path: Path | None) -> None:
+    """Load VGG-16's first two fully connected layers: torchvision's ImageNet weights, or those of a file.
+
+    Args:
+        hidden: a sequence with the two linear layers at 0 and 3.
+        path: a weights file with torchvision's names; None: the download.
+    """
+    own = {f"{layer}.{part}": f"classifier.{layer}.{part}" for layer in (0, 3) for part in ("weight", "bias")}
+    shapes = {key: value.shape for key, value in hidden.state_dict().items()}
+    tensors = _download("vgg16") if path is None else read_tensors(path)
+    fitting = {
+        key: tensors[name] for key, name in own.items() if name in tensors and tensors[name].shape == shapes[key]
+    }
+    if len(fitting) < len(own):
+        log.warning("%s: holds no fully connected layers that fit; they stay random", path or "vgg16")
+    hidden.load_state_dict(fitting, strict=False)
 
 
 def load_timm(model: str) -> Callable[[nn.Module], None]:

@@ -35,13 +35,14 @@ class Foreground:
     Attributes:
         foreground: Instead of a model: a directory of saliency, of class-free probabilities or of masks, or a folder
             of indexed PNGs; in masks every class is foreground, 255 is not.
-        label_count: single = only images of exactly one class, the others are dropped; all = the foreground of an
-            image of several classes is 255, since nobody knows whose it is; none = no label is looked at, and the
-            masks are class-free: 1 is foreground, in any image.
+        label_count: single = only images of exactly one class, the others are dropped; all = the others too (of
+            --method foreground the foreground of an image of several classes is 255, since nobody knows whose it is);
+            none = no label is looked at, and the masks are class-free: 1 is foreground, in any image (--method
+            foreground only); when left out single, of --method hypotheses all.
     """
 
     foreground: Path | None = None
-    label_count: Literal["single", "all", "none"] = "single"
+    label_count: Literal["single", "all", "none"] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ def foreground(source: Source, labels: Labels | None, options: Foreground, thres
     Raises:
         WssError: no image has exactly one class, and others are not wanted.
     """
-    single = options.label_count == "single"
+    label_count = options.label_count or "single"
+    single = label_count == "single"
     if labels is not None and single and not any(len(found) == 1 for found in labels.values()):
         raise WssError(
             f"{source.dataset.root}: none of the {len(labels)} images has exactly one class, so no foreground has a "
@@ -156,8 +158,7 @@ def foreground(source: Source, labels: Labels | None, options: Foreground, thres
 
         classes = (1,) if labels is None else labels[name]
         if single and len(classes) != 1:
-            held = ", ".join(names[c] for c in classes)
-            return Output(dropped=f"{len(classes)} classes, not one: {held}" if classes else "no class")
+            return Output(dropped=not_one_class(classes, names))
         found = source.of(name)
         label = classes[0] if len(classes) == 1 else IGNORE if classes else 0
         made = foreground_labels(found.full()[0], label, cut)
@@ -170,13 +171,19 @@ def foreground(source: Source, labels: Labels | None, options: Foreground, thres
     return Made(
         work,
         "masks+scores" if source.soft else "masks",
-        {**source.options, "label_count": options.label_count, "fg_threshold": rule},
+        {**source.options, "label_count": label_count, "fg_threshold": rule},
         source.inputs,
         source.supervision,
         source.threads,
         "probability",
         class_free=labels is None,
     )
+
+
+def not_one_class(classes: Sequence[int], names: Sequence[str]) -> str:
+    """Why an image is dropped where only images of one class are wanted."""
+    held = ", ".join(names[c] for c in classes)
+    return f"{len(classes)} classes, not one: {held}" if classes else "no class"
 
 
 def _shared(soft: npt.NDArray[np.float32], size: tuple[int, int], classes: tuple[int, ...]) -> Scores:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wsscli.maskdir.manifest import Input, Manifest
     from wsscli.maskdir.maskdir import MaskDir
     from wsscli.maskdir.writer import Output
+    from wsscli.steps._run import Job
 
 
 class Made(NamedTuple):
@@ -41,6 +42,8 @@ class Made(NamedTuple):
     """Of the scores, where it writes some."""
     class_free: bool = False
     """Whether no label was looked at, so that 1 is some object."""
+    around: Callable[[Job], AbstractContextManager[None]] | None = None
+    """What goes before all images, see `per_image`."""
 
 
 def open_cams(path: Path) -> MaskDir:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsscli.classes import ClassTable
+    from wsscli.maskdir.proposals import ProposalSet
     from wsscli.maskdir.scores import Scores
     from wsscli.report.tiles import Swatch
 
@@ -134,6 +135,31 @@ def score_tiles(
     if not tiles:
         tiles.append(Tile(heat_overlay(photo, np.zeros(photo.shape[:2], np.float32)), caption, "no map"))
     return tiles
+
+
+def proposal_tile(photo: U8, proposals: ProposalSet, caption: str, *, most: int = 5) -> Tile:
+    """The outlines of the best proposals over a photo, the best one's in the first colour of the palette.
+
+    Args:
+        photo: uint8 RGB (h, w, 3), at the size of the picture wanted.
+        proposals: of the photo, at its original size.
+        caption: what they are.
+        most: at most so many are drawn.
+    """
+    import numpy as np
+
+    from wsscli.maskdir.png import voc_palette
+    from wsscli.report.overlay import boundaries, display_palette, resize_mask
+
+    height, width = photo.shape[:2]
+    colours = display_palette(voc_palette())
+    picture = photo // 2 + 64  # muted, so that every colour stands out
+    drawn = min(most, len(proposals))
+    for k in reversed(range(drawn)):  # the best one last: it covers the others
+        inside = np.pad(resize_mask(proposals.mask(k).astype(np.uint8), (height, width)), 1)
+        rim = boundaries(inside, max(1, round(min(height, width) / 150)))[1:-1, 1:-1]
+        picture[rim] = colours[k + 1]
+    return Tile(picture, caption, f"best {drawn} of {len(proposals)}")
 
 
 def absent_tile(photo: U8, caption: str, note: str) -> Tile:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from wsscli.errors import PartialError, UsageError, WssError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wsscli.classes import ClassTable
     from wsscli.maskdir.manifest import DataRef, Input, Manifest
     from wsscli.maskdir.writer import Output, Record, Writer
+
+T = TypeVar("T")
 
 log = logging.getLogger("wsscli")
 FAILED = "failed: "  # how the reason of an image begins that `--keep-going` passed over
@@ -212,6 +214,7 @@ def per_image(
     work: Callable[[str], Output],
     *,
     backend: Literal["threads", "processes"] = "threads",
+    around: Callable[[Job], AbstractContextManager[None]] | None = None,
 ) -> Path:
     """Run a function over images and write what it returns: complete, resume, overwrite, workers, failures.
 
@@ -221,6 +224,8 @@ def per_image(
         ids: the images.
         work: id -> Output; called in threads (or processes: then it must be picklable), in any order.
         backend: threads for code that releases the GIL, processes for code that holds it.
+        around: what is entered before the first image that is still to do, and left when all are done and the
+            directory is not complete yet.
 
     Returns:
         The output directory.
@@ -233,7 +238,8 @@ def per_image(
     job = open_job(plan, run, ids)
     if job is not None:
         with job:
-            _fill(job, run, work, backend, plan.step)
+            with around(job) if around is not None else nullcontext():
+                _fill(job, run, work, backend, plan.step)
             job.close()
     elif run.dry_run:
         return plan.out
@@ -265,29 +271,53 @@ def failed_in(out: Path) -> list[str]:
 
 
 def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step: str) -> None:
+    def note(record: Record) -> None:
+        if record.get("dropped", "").startswith(FAILED):
+            log.warning("%s", record["dropped"])
+        job.writer.note(record)
+
+    side_by_side(partial(_one, job.path, work, run.keep_going), job.todo, run.threads, step, note, backend=backend)
+
+
+def side_by_side(
+    call: Callable[[str], T],
+    names: Sequence[str],
+    workers: int,
+    title: str,
+    done: Callable[[T], None],
+    *,
+    backend: str = "threads",
+) -> None:
+    """Call a function of every image, some at a time, in any order; the first error ends it.
+
+    Args:
+        call: id -> anything; in a thread or process of its own.
+        names: the images.
+        workers: how many at a time.
+        title: of the progress.
+        done: gets each result, in the calling thread.
+        backend: threads or processes.
+    """
     from joblib import Parallel, delayed
 
     from wsscli.progress import track
 
     parallel = Parallel(
-        n_jobs=min(run.threads, max(1, len(job.todo))),
+        n_jobs=min(workers, max(1, len(names))),
         backend="threading" if backend == "threads" else "loky",
         return_as="generator_unordered",  # bounded: at most two tasks a worker are in flight
         pre_dispatch="2*n_jobs",
         batch_size=1,
     )
-    call: Callable[[str], Record] = partial(_one, job.path, work, run.keep_going)
     waiting = _waiting(call, parallel.n_jobs) if backend == "threads" else nullcontext(call)
-    with one_thread_libraries(), track(len(job.todo), step) as progress, waiting as call:
-        for record in parallel(delayed(call)(name) for name in job.todo):
-            if record.get("dropped", "").startswith(FAILED):
-                log.warning("%s", record["dropped"])
-            job.writer.note(record)
+    with one_thread_libraries(), track(len(names), title) as progress, waiting as counted:
+        for found in parallel(delayed(counted)(name) for name in names):
+            done(found)
             progress.advance()
 
 
 @contextmanager
-def _waiting(call: Callable[[str], Record], most: int) -> Iterator[Callable[[str], Record]]:
+def _waiting(call: Callable[[str], T], most: int) -> Iterator[Callable[[str], T]]:
     """The call, of which none is still at work when the block is left.
 
     joblib does not wait for its threads when one of them fails. The interpreter would end in the middle of their
@@ -297,7 +327,7 @@ def _waiting(call: Callable[[str], Record], most: int) -> Iterator[Callable[[str
 
     turns = threading.Semaphore(most)
 
-    def counted(name: str) -> Record:
+    def counted(name: str) -> T:
         with turns:
             return call(name)
 

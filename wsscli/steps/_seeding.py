@@ -58,9 +58,9 @@ class Seeding:
 def check_seeding(seeding: Seeding, loss: str) -> None:
     """Raises UsageError for a value out of range, or an option that this loss does not take."""
     given = changed(seeding)
-    if loss == "ce":
+    if loss in ("ce", "soft"):
         if given:
-            raise UsageError(f"{flag(given[0])}: --loss ce has no seeds; take --loss balanced-seed or seed")
+            raise UsageError(f"{flag(given[0])}: --loss {loss} has no seeds; take --loss balanced-seed or seed")
         return
     growing = [name for name in ("theta_fg", "theta_bg", "original_quirks") if name in given]
     if growing and not seeding.grow:

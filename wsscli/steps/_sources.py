@@ -52,6 +52,27 @@ def shared_ids(folder: MaskDir, dataset: Dataset) -> list[str]:
     return ids
 
 
+def of_one_class(masks: MaskDir, dataset: Dataset, names: list[str]) -> list[str]:
+    """The images with exactly one label, and those whose labels nobody knows, of which the caller tells.
+
+    Raises:
+        WssError: no image has exactly one.
+    """
+    labels = {name: dataset.labels(name) for name in names}
+    found = [name for name, own in labels.items() if own is None or len(own) == 1]
+    if not found:
+        raise WssError(
+            f"{masks.path}: none of its {len(names)} images has exactly one class; --label-count all takes images of "
+            "several"
+        )
+    if len(found) < len(names):
+        log.info(
+            "%s: %d of %d images have not exactly one class and are passed over (--label-count all takes them)",
+            masks.path, len(names) - len(found), len(names),
+        )  # fmt: skip
+    return found
+
+
 def check_table(
     mine: ClassTable | None, path: Path, other: ClassTable | None, where: Path, *, class_free: bool = True
 ) -> None:

@@ -26,7 +26,7 @@ class Training:
 
     Attributes:
         recipe: A set of defaults: `modern` (AdamW, one-cycle; small sets); SGD as in a paper: `dsrg`, `self-guided`,
-            `coarse-to-fine` (its length you name).
+            `hcp`, `hypotheses`, `coarse-to-fine` (its length you name).
         epochs: Length of the training in passes over the images.
         iterations: Length of the training in batches, instead of --epochs.
         batch_size: Images a batch.
@@ -51,7 +51,7 @@ class Training:
         tensorboard: Also write TensorBoard events (needs the package tensorboard).
     """
 
-    recipe: Literal["modern", "dsrg", "self-guided", "coarse-to-fine"] = "modern"
+    recipe: Literal["modern", "dsrg", "self-guided", "hcp", "hypotheses", "coarse-to-fine"] = "modern"
     epochs: float | None = None
     iterations: int | None = None
     batch_size: int | None = None
@@ -74,7 +74,7 @@ class Training:
     tensorboard: bool = False
 
 
-Task = Literal["classification", "segmentation", "seeding", "self-guided", "student"]
+Task = Literal["classification", "segmentation", "seeding", "self-guided", "hcp", "student"]
 
 
 def resolve(
@@ -119,6 +119,8 @@ def resolve(
         _summary_writer()  # what is not installed must show before anything is written
     values["iterations"] = _iterations(training, values, images)
     values.pop("epochs", None)
+    if "step_epochs" in values:
+        values["step_every"] = max(1, round(values.pop("step_epochs") * images / values["batch_size"]))
     values["bf16"] = native_bf16(device) if training.bf16 is None else training.bf16
     for name in ("channels_last", "freeze_norm", "recipe"):
         values[name] = getattr(training, name)
@@ -157,7 +159,7 @@ def _scale(text: str, task: Task) -> tuple[float, float] | None:
         low, high = (float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(f"--scale-range {text}: give two numbers, least,largest, or none") from error
-    top = 1.0 if task in ("classification", "self-guided", "student") else 8.0
+    top = 1.0 if task in ("classification", "self-guided", "hcp", "student") else 8.0
     if not 0 < low <= high <= top:
         raise UsageError(f"--scale-range {text}: give 0 < least <= largest <= {top:g}")
     return low, high

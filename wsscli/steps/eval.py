@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from wsscli.errors import UsageError
 from wsscli.steps._coding import refuse_black_and_white, refuse_black_and_white_truth
 from wsscli.steps._data import Data
+from wsscli.steps._eval_proposals import ProposalEvaluation, evaluate_proposals
 from wsscli.steps._evaluation import Comparison, Evaluation, Row
 from wsscli.steps._jaccard import check_options, chosen_groups, compare, foreground_row, groups_of
 from wsscli.steps._judge import Judge, Side, Tally, choose_side
@@ -60,11 +61,14 @@ def evaluate(
     sweep: str | None = None,
     boundary: bool = False,
     foreground: bool = False,
+    proposals: bool = False,
+    keep: tuple[int, ...] | None = None,
+    min_object: float = 0.02,
     bootstrap: bool = False,
     draws: int = 1000,
     data: Data = Data(),
     part: Part = Part(),
-) -> Evaluation | None:
+) -> Evaluation | ProposalEvaluation | None:
     """Score masks, seeds or score maps against true masks: one confusion matrix over the whole set.
 
     Args:
@@ -80,6 +84,11 @@ def evaluate(
         boundary: Add boundary IoU (outlines as wide as 2 % of the image's diagonal).
         foreground: Judge foreground against background, without classes: Jaccard index of every image (but those whose
             truth has no foreground), averaged per class of the images' labels (a class folder), then over these.
+        proposals: Judge region proposals: average best overlap with the objects, and recall at 0.5 and 0.7, over the
+            number of proposals kept. Objects are the instances of SegmentationObject where the data set has them,
+            else connected components of a class.
+        keep: Of --proposals: how many of the best are kept, several numbers; 10 to 2000 by default.
+        min_object: Of --proposals: smallest share of the image that makes a connected component an object.
         bootstrap: Add the paired interval of each further directory's mIoU (or Jaccard) against the first's.
         draws: Draws of the bootstrap.
         data: The data set with the true masks; taken from the directories' manifests where it is left out.
@@ -98,6 +107,17 @@ def evaluate(
     from wsscli.evaluate.sweep import parse_range
     from wsscli.maskdir.maskdir import open_maskdir
 
+    if proposals:
+        others = {
+            "truth": truth, "classes": classes, "background": background, "sweep": sweep, "boundary": boundary,
+            "foreground": foreground, "bootstrap": bootstrap,
+        }  # fmt: skip
+        given = [name for name, value in others.items() if value]
+        if given:
+            raise UsageError(f"--{given[0]} does not go with --proposals, which has no classes and no masks to compare")
+        return evaluate_proposals(directories, keep=keep, missing=missing, least=min_object, data=data, run=part.run)
+    if keep is not None or min_object != 0.02:
+        raise UsageError("--keep and --min-object are of --proposals; give it too, or leave them out")
     if bootstrap and (len(directories) < 2 or sweep):
         have = "a sweep" if sweep else f"{len(directories)} directory"
         raise UsageError(f"--bootstrap compares two or more directories, but there is {have}; leave it out")

@@ -1,4 +1,4 @@
-"""`wss make-seeds`: class activation maps and the hard seeds in them."""
+"""`wss make-seeds`: from image-level labels to heatmaps and seeds, or to whole labels."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from wsscli.errors import UsageError
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._foreground import Foreground, check_threshold, foreground, foreground_source
 from wsscli.steps._heatmaps import FromModel, FromScores, Made, open_cams, refuse_options
+from wsscli.steps._hypotheses import Hypotheses, check_hypotheses, hypotheses
 from wsscli.steps._options import changed, flag
 from wsscli.steps._run import Plan, Run, per_image
 from wsscli.steps._saliency import saliency_source
@@ -45,6 +46,7 @@ TAKEN: dict[str, frozenset[str]] = {
     },
     "self-guided": _OF_MAPS | set(SelfGuiding.__dataclass_fields__),
     "foreground": frozenset(("fg_threshold", *Foreground.__dataclass_fields__)),
+    "hypotheses": frozenset(("label_count", *Hypotheses.__dataclass_fields__)),
 }  # fmt: skip
 
 
@@ -53,7 +55,7 @@ def make_seeds(
     *,
     model: Path | None = None,
     cams: Path | None = None,
-    method: Literal["cam", "self-guided", "foreground"] = "cam",
+    method: Literal["cam", "self-guided", "foreground", "hypotheses"] = "cam",
     cam: Literal["cam", "grad-cam", "grad-cam++", "layer-cam"] = "cam",
     class_map: Path | None = None,
     scales: tuple[float, ...] | None = None,
@@ -67,28 +69,31 @@ def make_seeds(
     saliency_supervision: str | None = None,
     self_guiding: SelfGuiding = SelfGuiding(),
     class_free: Foreground = Foreground(),
+    hypothesising: Hypotheses = Hypotheses(),
     bf16: bool = False,
     device: str = "auto",
     data: Data = Data(),
     run: Run = Run(),
 ) -> Path:
     """Find the pixels of each image's classes: heatmaps as scores, masks of the surest pixels (255 elsewhere) or, with
-    --method self-guided, of all pixels.
+    the other methods than cam, of all pixels.
 
     Only the classes of an image's own labels are looked for. Options left out take the value of the recipe that the
     model was trained with.
 
     Args:
-        out: The directory to write: scores of type `cam` and masks.
+        out: The directory to write: scores of type `cam` (of --method hypotheses `soft-label`) and masks.
         model: A directory of `train-cls`, or `imagenet` for the embedded classifier (no training; see --class-map); of
-            --method foreground a directory of `train-seg --arch student` (or --foreground).
+            --method foreground a directory of `train-seg --arch student` (or --foreground); of --method hypotheses one
+            of `train-cls --arch hcp`.
         cams: Instead of a model: a directory of cam scores (an earlier make-seeds, `wss import cam-npy`), for other
             seeds from the same heatmaps (left-out options are those of recipe modern); of --method cam masks alone are
             written then.
         method: cam = class activation maps and the hard seeds in them; self-guided = whole labels (no 255) from the
             maps of `train-cls --arch self-guided`, refined by affinity and by the photo itself; foreground = whole
             labels, the foreground that a class-free net finds taking the image's one class (or none, see
-            --label-count).
+            --label-count); hypotheses = whole labels from region proposals that a net of `train-cls --arch hcp` scores,
+            and localization maps as soft labels.
         cam: cam, grad-cam, grad-cam++ or layer-cam.
         class_map: JSON, class name -> list of ImageNet indices (0-999), for --model imagenet; VOC's classes when left
             out.
@@ -118,7 +123,7 @@ def make_seeds(
         WssError: images without labels, classes that the model does not know, missing saliency, unreadable files.
 
     Source: DSRG (Huang et al., CVPR 2018), section 3.1; Zhou et al. 2016; Ke and Hsu 2018, sections 3.2 to 3.4; Jing et
-        al., Coarse-to-fine, section III-B.
+        al., Coarse-to-fine, section III-B; Wei et al., Learning to segment with image-level annotations, section 3.
     """
     from wsscli.data.dataset import require_labels
     from wsscli.nets.store import model_manifest
@@ -131,7 +136,7 @@ def make_seeds(
             "bg_threshold": None if bg_threshold == 0.06 else bg_threshold, "bg_heat": bg_heat, "saliency": saliency,
             "saliency_supervision": saliency_supervision, "bf16": bf16 or None,
         },
-        [*changed(self_guiding), *changed(class_free)],
+        [*changed(self_guiding), *changed(class_free), *changed(hypothesising)],
     )  # fmt: skip
     if method == "foreground":
         check_threshold(fg_threshold)
@@ -140,6 +145,10 @@ def make_seeds(
         known = None if class_free.label_count == "none" else require_labels(source.dataset, ids)
         made = foreground(source, known, class_free, fg_threshold)
         return _write(out, method, made, source.dataset, ids, run)
+    if method == "hypotheses":
+        if class_free.label_count == "none":
+            raise UsageError("--label-count none: is of --method foreground; --method hypotheses needs labels")
+        return _hypotheses(out, model, hypothesising, class_free.label_count or "all", device, data, run)
     if (model is None) == (cams is None):
         raise UsageError("give one of --model and --cams: where the heatmaps come from")
     asked = {"scales": scales, "flip": flip, "output_stride": output_stride}
@@ -184,6 +193,34 @@ def make_seeds(
     return _write(out, method, made, dataset, ids, run)
 
 
+def _hypotheses(
+    out: Path,
+    model: Path | None,
+    options: Hypotheses,
+    label_count: Literal["single", "all"],
+    device: str,
+    data: Data,
+    run: Run,
+) -> Path:
+    from wsscli.data.dataset import require_labels
+    from wsscli.maskdir.maskdir import open_maskdir
+    from wsscli.nets.device import pick_device
+    from wsscli.nets.store import model_manifest
+    from wsscli.steps._classifier import check_labels, load_trained
+
+    directory, proposals = check_hypotheses(model, options)
+    manifest = model_manifest(directory, arch="hcp")
+    opened = open_maskdir(proposals, need="proposals")
+    dataset = dataset_for(data, opened.manifest)
+    ids = run.select(shared_ids(opened, dataset))
+    labels = require_labels(dataset, ids)
+    where = pick_device(device)
+    loaded = load_trained(directory, manifest, dataset.classes, None, where, arch="hcp")
+    check_labels(labels, dataset.classes, loaded.channels, directory)
+    made = hypotheses(loaded, opened, dataset, ids, labels, options, label_count, where, run)
+    return _write(out, "hypotheses", made, dataset, ids, run)
+
+
 def _write(out: Path, method: str, made: Made, dataset: Dataset, ids: Sequence[str], run: Run) -> Path:
     plan = Plan(
         step="make-seeds",
@@ -198,7 +235,7 @@ def _write(out: Path, method: str, made: Made, dataset: Dataset, ids: Sequence[s
         score_type=made.score_type if made.kind == "masks+scores" else None,
     )
     with made.threads:
-        return per_image(plan, run, ids, made.work)
+        return per_image(plan, run, ids, made.work, around=made.around)
 
 
 def _hard(

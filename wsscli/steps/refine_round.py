@@ -156,7 +156,7 @@ def _images(
     from wsscli.classes import FOREGROUND
     from wsscli.data.dataset import require_labels
     from wsscli.steps._coding import refuse_black_and_white
-    from wsscli.steps._sources import check_table, shared_ids
+    from wsscli.steps._sources import check_table, of_one_class, shared_ids
 
     if foreground:
         refuse_black_and_white(masks)
@@ -172,22 +172,5 @@ def _images(
         names += [item["id"] for item in masks.manifest.dropped]
     if foreground:
         return FOREGROUND, run.select(names), None
-    ids = run.select(_of_one_class(masks, dataset, names) if single else names)
+    ids = run.select(of_one_class(masks, dataset, names) if single else names)
     return dataset.classes, ids, require_labels(dataset, ids)
-
-
-def _of_one_class(masks: MaskDir, dataset: Dataset, names: list[str]) -> list[str]:
-    """Images with one label; those of which nothing is known are told later."""
-    labels = {name: dataset.labels(name) for name in names}
-    found = [name for name, own in labels.items() if own is None or len(own) == 1]
-    if not found:
-        raise WssError(
-            f"{masks.path}: none of its {len(names)} images has exactly one class; --label-count all takes images of "
-            "several"
-        )
-    if len(found) < len(names):
-        log.info(
-            "%s: %d of %d images have not exactly one class and are passed over (--label-count all takes them)",
-            masks.path, len(names) - len(found), len(names),
-        )  # fmt: skip
-    return found

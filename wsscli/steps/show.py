@@ -44,7 +44,8 @@ def show(
     """Draw masks and scores over their photos: one PNG an image, or one HTML page with everything inside.
 
     Args:
-        sources: Mask directories (or plain folders of indexed PNGs), drawn side by side.
+        sources: Mask directories (or plain folders of indexed PNGs), or directories of proposals (the best five are
+            outlined), drawn side by side.
         out: A file OUT.html for one self-contained page, or a folder for PNGs.
         compare: More directories, drawn to the right of the first.
         truth: Add the true mask, and the IoU of each picture.
@@ -108,7 +109,7 @@ def _columns(paths: Sequence[Path]) -> list[_Column]:
     """The directories, each under the shortest end of its path that tells it from the others."""
     from wsscli.maskdir.maskdir import open_maskdir
 
-    found = [open_maskdir(path) for path in paths]
+    found = [open_maskdir(path, need="anything") for path in paths]
     parts = [path.resolve().parts for path in paths]
     captions = []
     for mine in parts:
@@ -176,7 +177,7 @@ class _Drawing:
         from wsscli.classes import FOREGROUND
         from wsscli.maskdir.classfree import class_free
         from wsscli.report.overlay import fit_size, resize_image
-        from wsscli.steps._pictures import Tile, absent_tile, score_tiles
+        from wsscli.steps._pictures import Tile, absent_tile, proposal_tile, score_tiles
 
         image = self.dataset.image(name)
         height, width = image.shape[:2]
@@ -197,6 +198,8 @@ class _Drawing:
                     photo, opened.scores(name), column.caption,
                     score_type=kind, table=self.table, labels=labels, most=self.maps,
                 )  # fmt: skip
+            if opened.has_proposals:
+                tiles.append(proposal_tile(photo, opened.proposals(name), column.caption))
             if opened.has_masks:
                 mask = opened.mask(name)
                 tiles.append(self._mask(photo, mask, column.caption, true_mask))

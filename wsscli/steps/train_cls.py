@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
+from wsscli.steps._hcp import Hcp, HypothesisSource, fit_hcp, remove_stage
 from wsscli.steps._init import Init
 from wsscli.steps._options import changed, flag
 from wsscli.steps._run import Plan, Run, open_job
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from wsscli.data.dataset import Dataset
-    from wsscli.nets.classifier import CamNet
-    from wsscli.nets.self_guided import SelfGuided
     from wsscli.train.loop import Loss
 
 log = logging.getLogger("wsscli")
+
+TASKS: dict[str, Task] = {"cam": "classification", "self-guided": "self-guided", "hcp": "hcp"}
 
 
 @dataclass(frozen=True)
@@ -60,24 +61,26 @@ class Affinity:
 def train_cls(
     out: Path,
     *,
-    arch: Literal["cam", "self-guided"] = "cam",
+    arch: Literal["cam", "self-guided", "hcp"] = "cam",
     backbone: str = "lite0",
     init: str = "imagenet",
     output_stride: int | None = None,
     val_split: str | None = None,
     affinity: Affinity = Affinity(),
+    hcp: Hcp = Hcp(),
     training: Training = Training(),
     data: Data = Data(),
     run: Run = Run(),
 ) -> Path:
-    """Train an image classifier whose class activation maps `make-seeds` reads.
+    """Train an image classifier from which `make-seeds` makes class maps, or whose hypotheses it scores.
 
     Only image-level labels are used. A killed training goes on where it was when the same command runs again.
 
     Args:
         out: The model directory to write.
         arch: cam = fully convolutional with global average pooling; self-guided = localization maps on a
-            segmentation net's scores, with an affinity loss that learns which pixels belong together.
+            segmentation net's scores, with an affinity loss that learns which pixels belong together; hcp = on whole
+            images, then on the boxes of their proposals, of which the best one of each class speaks for the image.
         backbone: lite0, vgg16, resnet50, resnet101, timm:NAME, or tiny (for tests).
         init: imagenet, none, a weights file (.pth, .safetensors) or an earlier model directory;
             several, separated by commas: what the first lacks comes from the next.
@@ -94,7 +97,8 @@ def train_cls(
         WssError: images without labels, weights that do not fit, a loss that is not a number any more.
 
     Source: Zhou et al. 2016; DSRG, section 3.1 (`--recipe dsrg`); Ke and Hsu 2018, sections 3.1, 3.2 and 3.5
-        (`--arch self-guided`).
+        (`--arch self-guided`); Wei et al., CNN: Single-label to Multi-label, and Learning to Segment with Image-level
+        Annotations, sections 3.1 and 4.2 (`--arch hcp`).
     """
     from wsscli.data.dataset import require_labels
     from wsscli.nets.device import pick_device
@@ -110,31 +114,45 @@ def train_cls(
             f"{dataset.root}: none of the {len(ids)} images of split {dataset.split} holds any class; check the labels"
         )
     _check_affinity(affinity, arch)
+    hypotheses = HypothesisSource.of(hcp, arch, ids)
     start = Init.of(init)
     device = pick_device(training.device)
-    task: Task = "classification" if arch == "cam" else "self-guided"
-    values = resolve(training, task, len(ids), backbone=backbone, init=init, output_stride=output_stride, device=device)
-    model = _build(arch, affinity, dataset, backbone, start, values, run.seed)
+    values = resolve(
+        training, TASKS[arch], len(ids), backbone=backbone, init=init, output_stride=output_stride, device=device
+    )
+    if training.head_lr is not None and arch == "hcp":
+        values["image_head_lr"] = training.head_lr  # both stages
+    model = _build(arch, affinity, hcp, dataset, backbone, start, values, run.seed)
+    hcp_options, hcp_inputs, hcp_supervision = hypotheses.plan() if hypotheses is not None else ({}, [], [])
     plan = Plan(
         step="train-cls",
         out=out,
         kind="model",
         options={
             "arch": arch, "backbone": backbone, "init": start.kind, "device": device.type, **values,
-            **(asdict(affinity) if arch == "self-guided" else {}),
+            **(asdict(affinity) if arch == "self-guided" else {}), **hcp_options,
         },
         classes=dataset.classes,
         data=data_ref(dataset),
         split=dataset.split,
-        inputs=start.inputs(),
-        supervision=["image-labels", *start.supervision()],
+        inputs=[*hcp_inputs, *start.inputs()],
+        supervision=["image-labels", *hcp_supervision, *start.supervision()],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
     validation = _validation(dataset, data, val_split, values["crop_size"], device, run.threads, bf16=values["bf16"])
     job = open_job(plan, run, ids)
     if job is None:
+        remove_stage(out, dry_run=run.dry_run)
         return discard_checkpoint(out, run)
     with job:
+        if hypotheses is not None:
+            fit_hcp(
+                model, hypotheses, job.path, dataset=dataset, ids=ids, labels=labels, values=values, training=training,
+                run=run, device=device, validate=validation,
+            )  # fmt: skip
+            finish(job, model)
+            remove_stage(job.path)
+            return job.path
         samples = LabelSamples(
             ids, dataset.image, labels, len(dataset.classes) - 1, augment_of(values, model), run.seed
         )
@@ -172,15 +190,17 @@ def _objective(arch: str, affinity: Affinity) -> Loss:
 def _build(
     arch: str,
     affinity: Affinity,
+    hcp: Hcp,
     dataset: Dataset,
     backbone: str,
     start: Init,
     values: dict[str, Any],
     seed: int,
-) -> CamNet | SelfGuided:
+) -> Any:
     import torch
 
     from wsscli.nets.classifier import CamNet
+    from wsscli.nets.hcp import HCP
     from wsscli.nets.segmenter import RATES
     from wsscli.nets.self_guided import SelfGuided
 
@@ -188,9 +208,12 @@ def _build(
     options: dict[str, Any] = {
         "init": start.backbone, "output_stride": values["output_stride"], "dropout": values["dropout"],
     }  # fmt: skip
-    model: CamNet | SelfGuided
+    model: CamNet | SelfGuided | HCP
     if arch == "cam":
         model = CamNet.build(backbone, dataset.classes, size=values["crop_size"], **options)
+    elif arch == "hcp":
+        activation = "sigmoid" if hcp.loss == "sigmoid" else "softmax"
+        model = HCP.build(backbone, dataset.classes, size=values["crop_size"], activation=activation, **options)
     else:
         size, side = values["longer"], affinity.affinity_size
         model = SelfGuided.build(

@@ -16,7 +16,14 @@ from wsscli.steps._options import changed
 from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader, watched_by
 from wsscli.steps._snapshots import FOLDER, Snapshots, check_snapshots, curve_watcher
-from wsscli.steps._sources import check_table, class_free_reader, mask_reader, shared_ids
+from wsscli.steps._soft import check_soft, require_shares, soft_reader
+from wsscli.steps._sources import (
+    check_table,
+    class_free_reader,
+    mask_reader,
+    of_one_class,
+    shared_ids,
+)
 from wsscli.steps._student import train_student
 from wsscli.steps._train import (
     Task,
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
     from wsscli.train.loop import Samples
     from wsscli.train.meter import SupervisionMeter
     from wsscli.train.objectives import Masks, Seeds
+    from wsscli.train.soft_labels import SoftLabels
 
 log = logging.getLogger("wsscli")
 
@@ -52,7 +60,7 @@ def train_seg(
     out: Path,
     *,
     arch: Literal["deeplab", "deeplab-largefov", "fpn", "dfpn", "student"] = "deeplab",
-    loss: Literal["ce", "seed", "balanced-seed"] = "ce",
+    loss: Literal["ce", "soft", "seed", "balanced-seed"] = "ce",
     backbone: str = "lite0",
     init: str = "imagenet",
     output_stride: int | None = None,
@@ -60,6 +68,7 @@ def train_seg(
     size: int | None = None,
     loss_step: int | None = None,
     foreground: bool = False,
+    label_count: Literal["single", "all"] = "all",
     seeding: Seeding = Seeding(),
     training: Training = Training(),
     data: Data = Data(),
@@ -77,8 +86,9 @@ def train_seg(
             with rate 12 (version 1); fpn = a feature pyramid, scores at stride 4; dfpn = the same with branches of
             dilated convolutions, rates 2/4/8; student = eight convolutions from random weights, which learn the
             foreground of a teacher's soft masks or masks, without classes. A model given by --init hands on its rates.
-        loss: ce = cross-entropy, the mean over the labelled pixels of each image; for seeds: balanced-seed =
-            foreground and background seeds of an image each with a mean of its own (DSRG), seed = one mean (SEC).
+        loss: ce = cross-entropy, the mean over the labelled pixels of each image; soft = the same on soft labels, which
+            are read from the directory's scores; for seeds: balanced-seed = foreground and background seeds of an
+            image each with a mean of its own (DSRG), seed = one mean (SEC).
         backbone: lite0, vgg16, resnet50, resnet101, timm:NAME, or tiny (for tests).
         init: imagenet, none, a weights file (.pth, .safetensors) or an earlier model directory (of train-cls too);
             several, separated by commas: what the first lacks comes from the next.
@@ -91,6 +101,7 @@ def train_seg(
         loss_step: Every N-th row and column of pixels enters the loss; the recipe's when left out.
         foreground: Learn foreground against background, without classes: masks of any classes become 1 where there
             is one.
+        label_count: single = only images of exactly one class are trained on; all = images of several classes, too.
 
     Returns:
         The model directory.
@@ -101,8 +112,10 @@ def train_seg(
             a loss that is not a number any more.
 
     Source: DeepLab v1, v2 (Chen et al.); DSRG, sections 3.2, 3.3 and 4.1 (`--recipe dsrg`: with a seeding loss its
-        first training, with ce its retraining); Croitoru et al. 2017 (student).
+        first training, with ce its retraining); Croitoru et al. 2017 (student); Wei et al., Learning to Segment with
+        Image-level Annotations, sections 3.3 and 4.2 (`--recipe hypotheses`: network A with soft, B with ce).
     """
+    from wsscli.data.dataset import require_labels
     from wsscli.maskdir.maskdir import open_maskdir
     from wsscli.nets.device import pick_device
     from wsscli.nets.store import ARCHITECTURES
@@ -114,27 +127,38 @@ def train_seg(
         asked = {
             "loss": None if loss == "ce" else loss, "backbone": None if backbone == "lite0" else backbone,
             "output_stride": output_stride, "hidden": hidden, "size": size, "loss_step": loss_step,
+            "label_count": None if label_count == "all" else label_count,
         }  # fmt: skip
         strange = [*(name for name, value in asked.items() if value is not None), *changed(seeding)]
         return train_student(source, out, init=init, strange=strange, training=training, data=data, run=run)
     check_seeding(seeding, loss)
     if foreground and loss != "ce":
         raise UsageError(f"--foreground: --loss {loss} needs the images' classes; take --loss ce")
-    masks = open_maskdir(source, need="masks")
+    if foreground and label_count != "all":
+        raise UsageError(f"--label-count {label_count}: --foreground looks at no labels; leave one of them out")
+    seeds = loss in ("seed", "balanced-seed")
+    masks = open_maskdir(source, need="scores" if loss == "soft" else "masks")
+    if loss == "soft":
+        check_soft(masks)
     dataset = dataset_for(data, masks.manifest)
     # an image's labels are numbered by the data set, so seeds must be, too
-    if not foreground and (loss != "ce" or (masks.manifest is not None and masks.manifest.data is not None)):
-        check_table(masks.classes, masks.path, dataset.classes, dataset.root, class_free=loss == "ce")
+    if not foreground and (seeds or (masks.manifest is not None and masks.manifest.data is not None)):
+        check_table(masks.classes, masks.path, dataset.classes, dataset.root, class_free=not seeds)
     classes = FOREGROUND if foreground else masks.classes or dataset.classes
     there = shared_ids(masks, dataset)
     if len(there) < len(dataset.ids):
         log.info("%s: %d of %d images of split %s have a mask", source, len(there), len(dataset.ids), dataset.split)
-    ids = run.select(there)
+    ids = run.select(of_one_class(masks, dataset, there) if label_count == "single" else there)
+    if label_count == "single":
+        require_labels(dataset, ids)
     check_snapshots(seeding.snapshot_supervision, ids)
-    _require_labelled(masks, ids)
+    if loss == "soft":
+        require_shares(masks, ids)
+    else:
+        _require_labelled(masks, ids)
     start = Init.of(init)
     device = pick_device(training.device)
-    task: Task = "segmentation" if loss == "ce" else "seeding"
+    task: Task = "seeding" if seeds else "segmentation"
     own_stride = ARCHITECTURES[arch].output_stride
     values = resolve(
         training, task, len(ids), backbone=backbone, init=init, device=device,
@@ -157,19 +181,24 @@ def train_seg(
         options={
             "arch": arch, "loss": loss, "backbone": backbone, "init": start.kind, "hidden": model.hidden,
             "device": device.type, **values, **({"foreground": True} if foreground else {}),
-            **(seeding_options(seeding, device.type) if loss != "ce" else {}),
+            **(seeding_options(seeding, device.type) if seeds else {}),
+            **({"label_count": label_count} if label_count != "all" else {}),
         },
         classes=classes,
         data=data_ref(dataset),
         split=dataset.split,
         inputs=[masks.as_input("masks"), *start.inputs(), *watched_by(seeding.watch_supervision)],
         supervision=[
-            *of_masks(masks, dataset.root, len(ids)), *start.supervision(), *(["image-labels"] if loss != "ce" else []),
+            *of_masks(masks, dataset.root, len(ids)), *start.supervision(),
+            *(["image-labels"] if seeds or label_count == "single" else []),
         ],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
-    read = class_free_reader(masks, dataset) if foreground else mask_reader(masks, dataset, classes)
-    what = _work(seeding, loss, read, dataset, ids, classes, values, model, run, device, out)
+    if loss == "soft":
+        what = _soft_work(soft_reader(masks, dataset, classes), dataset, ids, classes, values, model, run)
+    else:
+        read = class_free_reader(masks, dataset) if foreground else mask_reader(masks, dataset, classes)
+        what = _work(seeding, loss, read, dataset, ids, classes, values, model, run, device, out)
     job = open_job(plan, run, ids)
     if job is None:
         return discard_checkpoint(out, run)
@@ -191,7 +220,7 @@ class _Work:
     """What is learnt from."""
 
     samples: Samples
-    objective: Masks | Seeds
+    objective: Masks | Seeds | SoftLabels
     meter: SupervisionMeter | None = None
     snapshots: Snapshots | None = None
 
@@ -228,6 +257,24 @@ def _work(
         device, values["bf16"], values["channels_last"], values["batch_size"],
     )  # fmt: skip
     return _Work(samples, objective, meter, snapshots if names else None)
+
+
+def _soft_work(
+    read_maps: Callable[[str], tuple[NDArray[np.float32], NDArray[np.int64]]],
+    dataset: Dataset,
+    ids: list[str],
+    classes: ClassTable,
+    values: dict[str, Any],
+    model: Segmenter,
+    run: Run,
+) -> _Work:
+    from wsscli.train.soft_labels import SoftLabels, SoftLabelSamples
+
+    step = values["loss_step"]
+    samples = SoftLabelSamples(
+        ids, dataset.image, read_maps, len(classes), augment_of(values, model), step, run.seed
+    )  # fmt: skip
+    return _Work(samples, SoftLabels(model.stride, step))
 
 
 def _segmenters() -> list[str]:

@@ -24,7 +24,8 @@ def verify(source: Path, *, photos: bool = True, most: int = 20, workers: int = 
     """Check a directory: manifest, completeness, ids, sizes, values, palettes, scores, digests, left-over files.
 
     Args:
-        source: A directory that wss wrote (masks, scores, CAM files or a model), or a plain folder of indexed PNGs.
+        source: A directory that wss wrote (masks, scores, proposals, CAM files or a model), or a plain folder
+            of indexed PNGs.
         photos: Compare ids and sizes with the data set's photos.
         most: Print at most so many problems; all are counted.
         workers: Images at a time, 0 = one a core.
@@ -104,9 +105,9 @@ def _manifest_problems(source: Path, manifest: Manifest) -> Iterator[str]:
 
 def _input_problem(path: Path, item: Input) -> Iterator[str]:
     """An input that is gone is no fault of this directory; one that has changed is."""
-    from wsscli.data import cam_folder
+    from wsscli.data import cam_folder, mcg
     from wsscli.maskdir.manifest import file_digest, read_manifest
-    from wsscli.maskdir.maskdir import open_maskdir
+    from wsscli.maskdir.maskdir import folder_digest, open_maskdir
 
     where = Path(item.path)
     if not where.exists():
@@ -119,6 +120,8 @@ def _input_problem(path: Path, item: Input) -> Iterator[str]:
             digest = manifest.digest()
         elif item.role == cam_folder.KIND:
             digest = cam_folder.open_cam_folder(where).as_input().digest
+        elif item.role == mcg.ROLE:
+            digest = folder_digest(where, ".mat")
         else:
             digest = open_maskdir(where).as_input(item.role).digest
     except WssError as error:
@@ -169,6 +172,7 @@ class _Check:
         opened = MaskDir(self.root, self.manifest)
         kinds = [("masks", ".png")] if opened.has_masks else []
         kinds += [("scores", ".npz")] if opened.has_scores else []
+        kinds += [("proposals", ".npz")] if opened.has_proposals else []
         kinds += [(KIND, SUFFIX)] if self.manifest is not None and self.manifest.kind == KIND else []
         if self.manifest is None:
             files = {"masks": sorted(ids_under(self.root, ".png"))}
@@ -248,7 +252,7 @@ class _Check:
         known: frozenset[str] | None, n_classes: int | None,
     ) -> tuple[list[str], dict[str, str]]:  # fmt: skip
         from wsscli.data.cam_folder import cams_faults
-        from wsscli.maskdir.check import mask_faults, scores_faults
+        from wsscli.maskdir.check import mask_faults, proposals_faults, scores_faults
         from wsscli.maskdir.manifest import file_digest
 
         found: list[str] = []
@@ -274,6 +278,10 @@ class _Check:
             faults = scores_faults(path, size=size, n_classes=n_classes, score_type=kind)
             found += [f"{path}: {fault}" for fault in faults]
             digests[f"scores/{name}.npz"] = file_digest(path).removeprefix("sha256:")
+        if name in there.get("proposals", ()):
+            path = opened.proposals_path(name)
+            found += [f"{path}: {fault}" for fault in proposals_faults(path, size=size)]
+            digests[f"proposals/{name}.npz"] = file_digest(path).removeprefix("sha256:")
         if name in there.get("cams", ()) and self.manifest is not None:
             path = self.root / "cams" / f"{name}.npy"
             found += [f"{path}: {fault}" for fault in cams_faults(path, self.manifest, size)]

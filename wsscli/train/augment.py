@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -87,21 +88,52 @@ def scaled_crop(
         scale: least and largest scale.
         fill: RGB behind the border.
     """
-    h, w = mask.shape[:2]
-    # Uniform in the logarithm: as many images are halved as are doubled.
-    factor = longer / max(h, w) * float(np.exp(rng.uniform(*np.log(scale))))
-    height, width = max(1, round(h * factor)), max(1, round(w * factor))
-    image, mask = resize(image, height, width), resize_mask(mask, height, width)
-    # The window slides so that it holds as much of the image as it can.
-    top = int(rng.integers(min(0, height - size), max(0, height - size) + 1))
-    left = int(rng.integers(min(0, width - size), max(0, width - size) + 1))
+    window = random_window(mask.shape[0], mask.shape[1], size, rng, longer=longer, scale=scale)
+    image, mask = resize(image, *window.scaled), resize_mask(mask, *window.scaled)
     out = np.empty((size, size, 3), np.uint8)
     out[:] = fill
     labels = np.full((size, size, *mask.shape[2:]), IGNORE, np.uint8)
-    inside = (slice(max(0, top), min(height, top + size)), slice(max(0, left), min(width, left + size)))
-    target = tuple(slice(part.start - low, part.stop - low) for part, low in zip(inside, (top, left), strict=True))
-    out[target], labels[target] = image[inside], mask[inside]
+    out[window.target], labels[window.target] = image[window.inside], mask[window.inside]
     return out, labels
+
+
+Part = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square window on a scaled image.
+
+    Attributes:
+        scaled: (height, width) that the image is resized to.
+        inside: rows and columns of that image which the window shows.
+        target: the rows and columns of the window where they lie; the others are behind the image's border.
+    """
+
+    scaled: tuple[int, int]
+    inside: Part
+    target: Part
+
+
+def random_window(h: int, w: int, size: int, rng: Rng, *, longer: int, scale: tuple[float, float]) -> Window:
+    """A random scale and window of an image.
+
+    Args:
+        h, w: of the image.
+        size: side of the window.
+        rng: random numbers.
+        longer: pixels of the longer side at scale 1.
+        scale: least and largest scale.
+    """
+    # Uniform in the logarithm: as many images are halved as are doubled.
+    factor = longer / max(h, w) * float(np.exp(rng.uniform(*np.log(scale))))
+    height, width = max(1, round(h * factor)), max(1, round(w * factor))
+    # The window slides so that it holds as much of the image as it can.
+    top = int(rng.integers(min(0, height - size), max(0, height - size) + 1))
+    left = int(rng.integers(min(0, width - size), max(0, width - size) + 1))
+    inside = (slice(max(0, top), min(height, top + size)), slice(max(0, left), min(width, left + size)))
+    rows, columns = (slice(part.start - low, part.stop - low) for part, low in zip(inside, (top, left), strict=True))
+    return Window((height, width), inside, (rows, columns))
 
 
 def jitter(image: Image, strength: float, rng: Rng) -> Image:

@@ -33,6 +33,7 @@ log = logging.getLogger("wsscli")
 Sample = tuple[NDArray[Any], ...]
 Loss = Callable[[Any, Sequence[torch.Tensor]], torch.Tensor]
 Watcher = Callable[[dict[str, Any]], None]
+Forward = Callable[[Any, torch.Tensor, Sequence[torch.Tensor]], Any]  # (net, its images, the batch) -> outputs
 
 
 class Samples(Protocol):
@@ -73,6 +74,7 @@ def fit(
     validate: Callable[[nn.Module, int], dict[str, float]] | None = None,
     meter: Meter | None = None,
     watch: Watcher | None = None,
+    forward: Forward | None = None,
 ) -> None:
     """Train a net and write `model.safetensors`; go on from `last.ckpt` where there is one.
 
@@ -92,6 +94,7 @@ def fit(
             the log.
         meter: counts over an epoch; its numbers go into the log.
         watch: called with every log row.
+        forward: how the net is asked; the net of its images when left out.
 
     Raises:
         WssError: the loss is not a number any more; a sample cannot be read; the checkpoint is damaged.
@@ -102,7 +105,7 @@ def fit(
     freeze(model, settings.frozen)
     optimizer = build_optimiser(model, settings)
     start = load_checkpoint(directory, model, optimizer)
-    run = _Training(model, optimizer, loss, settings, directory, device, start, meter, watch)
+    run = _Training(model, optimizer, loss, settings, directory, device, start, meter, watch, forward)
     if meter is not None:
         meter.restore(start.meter)
     order = Order(len(samples), settings.batch_size, settings.seed)
@@ -138,10 +141,11 @@ class _Training:
         position: Position,
         meter: Meter | None,
         watch: Watcher | None,
+        forward: Forward | None,
     ) -> None:
         self.model, self.optimizer, self.loss, self.settings = model, optimizer, loss, settings
         self.directory, self.device, self.position = directory, device, position
-        self.meter, self.watch = meter, watch
+        self.meter, self.watch, self.forward = meter, watch, forward
         self._saved = self._row_time = time.monotonic()
         self._row_losses = list(position.row_losses)
         self._row_steps = 0  # of this process: those before a kill say nothing about the time
@@ -161,7 +165,7 @@ class _Training:
         tensors = self._tensors(batch)
         images = self.model.backbone.normalise(tensors[0])
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.bf16):
-            outputs = self.model(images)
+            outputs = self.model(images) if self.forward is None else self.forward(self.model, images, tensors)
         value = self.loss(_in_float32(outputs), tensors)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]

@@ -32,6 +32,12 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "head_lr": 10.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 257, "longer": 375, "scale": (0.3, 1.0),
         "flip": True, "jitter": 0.2, "dropout": 0.1, "freeze": 3,
     },
+    # As classification, over both stages together; at the stride of segmentation, so that small boxes have features.
+    ("modern", "hcp"): {
+        "epochs": 8, "batch_size": 16, "lr": 3e-4, "weight_decay": 0.05, "optimizer": "adamw", "schedule": "one-cycle",
+        "head_lr": 10.0, "image_head_lr": 10.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 257, "longer": 0,
+        "scale": (0.3, 1.0), "flip": True, "jitter": 0.2, "dropout": 0.2, "freeze": 3, "output_stride": 16,
+    },
     # From random weights, so longer than the others; on whole photos, small ones. At 30 epochs it repeats its teacher's
     # mistakes, at 10 its maps are dim.
     ("modern", "student"): {
@@ -49,6 +55,20 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "iterations": 10000, "batch_size": 8, "lr": 5e-4, "weight_decay": 5e-4, "optimizer": "sgd", "schedule": "poly",
         "head_lr": 10.0, "bias_lr": 2.0, "fast": "last", "crop_size": 321, "longer": 500, "scale": (1.0, 1.0),
         "flip": True, "jitter": 0.0, "dropout": 0.5, "freeze": 0, "loss_step": 8,
+    },
+    # Wei et al. 2016, section 4.2: about 30 epochs, taken as both stages together; the last layer 1e-2 on images, 1e-3
+    # on hypotheses, all x 0.1 every 10 epochs. Photos of 321 pixels, for a shared map (the paper's crops are smaller).
+    ("hcp", "hcp"): {
+        "epochs": 30, "batch_size": 30, "lr": 1e-4, "weight_decay": 5e-4, "optimizer": "sgd", "schedule": "step",
+        "step_epochs": 10, "step_factor": 0.1, "head_lr": 10.0, "image_head_lr": 100.0, "bias_lr": 1.0, "fast": "last",
+        "crop_size": 321, "longer": 0, "scale": None, "flip": True, "jitter": 0.0, "dropout": 0.5, "freeze": 0,
+        "output_stride": 16,
+    },
+    # The same section, networks A and B. What the paper leaves open is DeepLab v1's.
+    ("hypotheses", "segmentation"): {
+        "epochs": 15, "batch_size": 8, "lr": 1e-3, "weight_decay": 5e-4, "optimizer": "sgd", "schedule": "step",
+        "step_epochs": 5, "step_factor": 0.1, "head_lr": 10.0, "bias_lr": 2.0, "fast": "last", "crop_size": 321,
+        "longer": 500, "scale": (1.0, 1.0), "flip": True, "jitter": 0.0, "dropout": 0.5, "freeze": 0, "loss_step": 8,
     },
     # Jing et al., section IV-B, without a length, which the paper does not name; what it leaves open is DeepLab v2's.
     ("coarse-to-fine", "segmentation"): {
