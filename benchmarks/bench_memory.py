@@ -17,7 +17,9 @@ from pathlib import Path
 
 from killed import ENVIRONMENT, STEPS
 
-PREPARE = {"train-cls": "--iterations 2", "train-seg": "--iterations 2"}  # what the others need; not measured
+PREPARE = dict.fromkeys(
+    ("train-cls", "train-seg", "train-cls-hcp"), "--iterations 2"
+)  # what the others need; not measured
 
 
 def peak(words: list[str], out: Path) -> float:

@@ -30,6 +30,10 @@ STEPS = {
     "refine-round": "refine-round {crf} --rounds 2 --backbone tiny --first-init none --epochs 2 --label-count all "
     "--min-foreground 0 --max-foreground 1",
     "grow": "grow {make-seeds} --scores {predict}",
+    "propose": "propose --data {voc} --split train --count 100",
+    "train-cls-hcp": "train-cls --arch hcp --data {voc} --split train --proposals {propose} --backbone tiny --init none "
+    "--epochs 6 --val-split none",
+    "hypotheses": "make-seeds --method hypotheses --model {train-cls-hcp} --proposals {propose}",
     "import masks": "import masks {voc}/SegmentationClass --data {voc} --split train",
     "export cam-npy": "export cam-npy {make-seeds} --schema irn",
     "import cam-npy": "import cam-npy {voc}/../export-cam-npy",
