@@ -48,7 +48,8 @@ def test_exit_codes():
 def test_methods_lists_every_row():
     from wsscli.methods import METHODS
 
-    assert all(name in wss("methods").stdout for name in METHODS)
+    said = wss("methods").stdout
+    assert all(name in said for name in METHODS)
 
 
 @pytest.mark.parametrize("name", [n for n, (t, _) in COMMANDS.items() if isinstance(t, str)])
