@@ -53,11 +53,12 @@ def literal(regions, weights):
     return merges
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=25, derandomize=True)
 @given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0]), min_size=5, max_size=5))
 def test_equal_to_the_loop_over_pairs(seed, weights):
     regions = regions_of(seed)
-    weights[1] += 0.123  # likenesses are never equal but for rounding
+    # likenesses are never equal but for rounding, which may settle the order either way
+    weights = [weight + more for weight, more in zip(weights, (0.111, 0.123, 0.137, 0.151, 0.173), strict=True)]
     tree = merge(regions, Likeness(*weights))
     slow = literal(regions, weights)
     np.testing.assert_allclose(tree.likeness, [value for *_, value in slow], atol=2e-5)
