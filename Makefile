@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 EXTRAS ?= test
+JOBS ?= 2
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test unit lint bench docs clean
@@ -10,12 +11,15 @@ export OMP_WAIT_POLICY ?= PASSIVE
 demo: $(VENV)/.installed
 	$(BIN)/wss demo --keep demo
 
+# JOBS processes with a thread each: the tests' nets are too small to share
+test unit: export OMP_NUM_THREADS ?= 1
+
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
 
 # the quick ones: no training of real networks, no real photos
 unit: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow and not real"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not real"
 
 lint: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet "ruff>=0.6" "mypy>=1.11"

@@ -11,15 +11,35 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsscli.cli.app import main
 from wsscli.maskdir.png import read_mask, write_mask
 
 IDS = ["a", "b", "c"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("WSS_DATA", "WSS_SPLIT")}
 
 
-def wss(*words, **more):
+def process(*words, **more):
     command = [sys.executable, "-m", "wsscli", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, **more)
+
+
+@pytest.fixture
+def wss(monkeypatch, capfd):
+    """As `process`, but in this one, which has loaded everything."""
+    for name in ("WSS_DATA", "WSS_SPLIT"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["wss", *map(str, words)])
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        return subprocess.CompletedProcess(words, code, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +59,7 @@ def voc(tmp_path_factory):
     return root
 
 
-def test_without_json_stdout_is_empty_and_the_table_says_all(voc):
+def test_without_json_stdout_is_empty_and_the_table_says_all(voc, wss):
     done = wss(
         "eval",
         voc / "guess",
@@ -67,7 +87,7 @@ def test_without_json_stdout_is_empty_and_the_table_says_all(voc):
 
 
 def test_json_is_one_document_and_reads_its_directory_from_the_pipe(voc):
-    done = wss("eval", "-", "--data", voc, "--split", "train", "--json", input=f"{voc / 'guess'}\n")
+    done = process("eval", "-", "--data", voc, "--split", "train", "--json", input=f"{voc / 'guess'}\n")
     plain = json.loads(done.stdout)
     assert done.returncode == 0
     assert (plain["split"], plain["images"], plain["rows"][0]["directory"]) == ("train", 3, str(voc / "guess"))
@@ -78,7 +98,7 @@ def test_json_is_one_document_and_reads_its_directory_from_the_pipe(voc):
     assert plain["rows"][0]["pixel_accuracy"] == same / (3 * 48)
 
 
-def test_csv_on_stdout_and_in_a_file(voc, tmp_path):
+def test_csv_on_stdout_and_in_a_file(voc, wss, tmp_path):
     words = ("eval", voc / "guess", "--data", voc, "--split", "train", "--per-class", "--csv")
     printed = wss(*words, "-")
     assert wss(*words, tmp_path / "t.csv").stdout == ""
@@ -88,7 +108,7 @@ def test_csv_on_stdout_and_in_a_file(voc, tmp_path):
     assert float(rows[0]["iou:cat"]) == 0.75
 
 
-def test_fail_under(voc):
+def test_fail_under(voc, wss):
     words = ("eval", voc / "guess", "--data", voc, "--split", "train", "--json", "--fail-under")
     assert wss(*words, "0.5").returncode == 0
     done = wss(*words, "0.9")
@@ -108,19 +128,19 @@ def test_fail_under(voc):
     )
 
 
-def test_json_and_csv_do_not_share_stdout(voc):
+def test_json_and_csv_do_not_share_stdout(voc, wss):
     done = wss("eval", voc / "guess", "--data", voc, "--split", "train", "--json", "--csv", "-")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "wss: error: --json and --csv -: both would go to stdout; give --csv a file\n"
 
 
 def test_errors_are_one_line(voc, tmp_path):
-    done = wss("eval", tmp_path / "none", "--data", voc, "--split", "train", "--json")
+    done = process("eval", tmp_path / "none", "--data", voc, "--split", "train", "--json")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"wss: error: {tmp_path / 'none'}: no such directory\n"
 
 
-def test_export(voc, tmp_path):
+def test_export(voc, wss, tmp_path):
     done = wss("export", "voc-server", voc / "SegmentationClass", "-o", tmp_path / "a.tgz")
     assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'a.tgz'}\n")
     assert wss("export", "voc-server", voc / "guess", "-o", tmp_path / "b.tgz").returncode == 1

@@ -60,6 +60,7 @@ def test_every_form_trains(seeded, loss, how):
     assert load_model(out, arch="segmentation").classes == ClassTable.of(["disc", "square", "moon"])
 
 
+@pytest.mark.slow
 def test_each_option_of_the_objective_reaches_it(seeded):
     weights = {
         str(how): (seeded.train(str(i), options=how, iterations=24) / "model.safetensors").read_bytes()
@@ -100,6 +101,7 @@ def test_the_seed_loss_alone_is_cross_entropy(seeded):
     assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)
 
 
+@pytest.mark.slow
 def test_growing_finds_what_the_seeds_leave_out(seeded):
     from wsscli.maskdir.maskdir import open_maskdir
     from wsscli.steps.predict import predict

@@ -7,12 +7,15 @@ import time
 from functools import partial
 
 import pytest
+import torch
 
 from wsscli.steps._data import Data
 from wsscli.steps._run import Run
 from wsscli.steps._train import Training
 from wsscli.steps.train_cls import train_cls
 from wsscli.steps.train_seg import train_seg
+
+pytestmark = pytest.mark.slow
 
 KILLS = 10
 
@@ -22,7 +25,14 @@ def training(step, root, source, out):
     how = Training(iterations=30, batch_size=2, crop_size=33, device="cpu", log_every=3, checkpoint_seconds=0.02)
     net = {"arch": "student"} if step == "student" else {"backbone": "tiny", "init": "none"}
     options = {**net, "training": how, "data": Data(root, split="train"), "run": Run(workers=2)}
+    if step == "train-seg":
+        return partial(with_two_threads, train_seg, source, out, **options)
     return partial(train_cls, out, **options) if step == "train-cls" else partial(train_seg, source, out, **options)
+
+
+def with_two_threads(step, *words, **options):
+    torch.set_num_threads(2)  # however many the tests themselves have
+    step(*words, **options)
 
 
 def files(out):
