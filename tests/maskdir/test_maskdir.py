@@ -39,6 +39,19 @@ def test_scores_only(tmp_path):
         open_maskdir(tmp_path, need="masks")
 
 
+def test_saliency_becomes_masks_by_its_own_command(tmp_path):
+    write_manifest(
+        tmp_path, Manifest(kind="scores", step="saliency", classes=None, complete=True, score_type="saliency")
+    )
+    write_scores(tmp_path / "scores" / "b.npz", Scores(np.ones((1, 1, 1), np.float32), np.array([0]), (2, 2)))
+    with pytest.raises(WssError) as told:
+        open_maskdir(tmp_path, need="masks")
+    assert str(told.value) == (
+        f"{tmp_path}: holds saliency scores but no masks; make them with `wss make-seeds --method foreground "
+        f"--label-count none --foreground {tmp_path} -o OUT`"
+    )
+
+
 def test_plain_folder(tmp_path):
     write_mask(tmp_path / "x" / "1.png", MASK)
     (tmp_path / ".1.png.part").write_bytes(b"")

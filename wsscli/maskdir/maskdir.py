@@ -135,10 +135,10 @@ def open_maskdir(
         )
     opened = MaskDir(root, manifest)
     if need == "masks" and not opened.has_masks:
-        raise WssError(
-            f"{root}: holds {manifest.score_type} scores but no masks; "
-            f"make them with `wss argmax {root} -o OUT` or `wss crf`"
-        )
+        make = f"`wss argmax {root} -o OUT` or `wss crf`"
+        if manifest.score_type == "saliency":  # scores of no class, which argmax and crf refuse
+            make = f"`wss make-seeds --method foreground --label-count none --foreground {root} -o OUT`"
+        raise WssError(f"{root}: holds {manifest.score_type} scores but no masks; make them with {make}")
     if need == "scores" and not opened.has_scores:
         raise WssError(
             f"{root}: holds masks but no scores; name a directory that has them (`wss predict --scores`, "
