@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import killed
 from killed import STEPS, finish, torture
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def other_wss(start_wss):
     return start_wss()
 
 
-# in the order of the chain, and all in one of pytest's workers: each reads what those before have left
+# in the order of the chain, and all in one of pytest's workers (--dist=loadfile): each reads what those before have left
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_and_run_again(places, step, warm_wss, other_wss, monkeypatch):
     words = [word.format(**{k: str(v) for k, v in places.items()}) for word in STEPS[step].split()]

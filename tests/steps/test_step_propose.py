@@ -219,7 +219,7 @@ def test_what_eval_refuses(scenes, message):
     assert message(WssError, evaluate, [out, other], proposals=True) == (
         f"{other}: is of split 'val', but {out} is of 'train'; splits are never mixed, judge each by itself"
     )
-    wrong = made(scenes, lambda name: [np.ones((3, 4), bool)], "wrong")
+    wrong = made(scenes, lambda name: near(scenes, name) if name != "a" else [np.ones((3, 4), bool)], "wrong")
     assert message(WssError, evaluate, [wrong], proposals=True) == (
         f"{wrong}/proposals/a.npz: is for 4x3, the true mask is 52x40 (width x height)"
     )
