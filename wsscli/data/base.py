@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsscli.classes import ClassTable
+from wsscli.data.boxes import Boxes, BoxList, RawBox, check_boxes
 from wsscli.data.ids import first_few
 from wsscli.data.images import Photo, read_image, read_size
 from wsscli.errors import WssError
@@ -26,6 +27,8 @@ class Source(Protocol):
     def labels(self, name: str) -> Labels | None: ...
 
     def truth(self, name: str) -> NDArray[np.uint8] | None: ...
+
+    def boxes(self, name: str) -> list[RawBox] | None: ...
 
 
 class LabelList(Protocol):
@@ -52,6 +55,7 @@ class Dataset:
         has_truth: whether true masks are there (of some images at least).
         class_names: the foreground classes, where they were named on opening instead of the data set's own.
         class_folders: the file that says which folders make up a class, where one was given.
+        box_list: boxes from a file of their own, instead of the format's.
     """
 
     root: Path
@@ -64,6 +68,7 @@ class Dataset:
     has_truth: bool = False
     class_names: tuple[str, ...] | None = None
     class_folders: Path | None = None
+    box_list: BoxList | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -87,6 +92,15 @@ class Dataset:
     def labels(self, name: str) -> Labels | None:
         """The image's foreground classes, ids ascending; () when it has none, None when nothing is known."""
         return (self.label_list or self.source).labels(name)
+
+    def boxes(self, name: str) -> Boxes | None:
+        """The boxes of the image's objects; empty when it has none, None when nothing is known.
+
+        Raises:
+            WssError: a box cannot be one; see `check_boxes`.
+        """
+        raw = (self.box_list or self.source).boxes(name)
+        return None if raw is None else check_boxes(raw, self.size(name))
 
     def truth(self, name: str) -> NDArray[np.uint8]:
         """The true mask, uint8 (H, W), 255 = not to be judged.
@@ -141,3 +155,26 @@ def require_labels(dataset: Dataset, ids: Iterable[str]) -> dict[str, Labels]:
             f"{dataset.split} ({first_few(unknown)}); give them with --labels FILE or leave the images out with --ids"
         )
     return labels
+
+
+def require_boxes(dataset: Dataset, ids: Iterable[str]) -> dict[str, Boxes]:
+    """The boxes of all these images.
+
+    Raises:
+        WssError: when the data set has none for some of them; the message names the first few.
+    """
+    boxes: dict[str, Boxes] = {}
+    unknown: list[str] = []
+    for name in ids:
+        found = dataset.boxes(name)
+        if found is None:
+            unknown.append(name)
+        else:
+            boxes[name] = found
+    if unknown:
+        where = dataset.box_list.path if dataset.box_list else dataset.root
+        raise WssError(
+            f"{where}: no boxes for {len(unknown)} of {len(unknown) + len(boxes)} images of split {dataset.split} "
+            f"({first_few(unknown)}); give them with --boxes FILE or leave the images out with --ids"
+        )
+    return boxes

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wsscli.classes import ClassTable
 from wsscli.data.base import Dataset, LabelList, Labels
+from wsscli.data.boxes import RawBox
 from wsscli.data.classlist import read_class_list
 from wsscli.data.files import missing_files
 from wsscli.data.ids import check_id, first_few, split_suffix
@@ -43,6 +44,10 @@ class CsvSource:
 
         mask = self._row(name)[2]
         return read_mask(self.table.parent / mask) if mask else None
+
+    def boxes(self, name: str) -> list[RawBox] | None:
+        del name
+        return None
 
 
 def looks_like_csv(path: Path) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wsscli.classes import ClassTable
 from wsscli.data.base import Dataset, LabelList, Labels
+from wsscli.data.boxes import RawBox
 from wsscli.data.classfolders import read_class_folders
 from wsscli.data.classlist import read_class_list
 from wsscli.data.files import folders_in, has_images, is_image_name, list_images
@@ -66,6 +67,10 @@ class FolderSource:
         mask = read_mask(path)
         mask[mask != 0] = labels[0]
         return mask
+
+    def boxes(self, name: str) -> list[RawBox] | None:
+        del name
+        return None
 
 
 def looks_like_folders(path: Path) -> bool:
