@@ -76,7 +76,7 @@ class Deconvolution(nn.Module):
         self.instances = nn.Conv2d(width, GROUPS * CELLS**2, 1) if instances else None
 
     def forward(self, maps: Sequence[torch.Tensor], size: tuple[int, int]) -> Segmented:
-        """Class-specific maps, finest first, and the image's (H,W) -> logits at that size and position-sensitive maps."""
+        """Class-specific maps, finest first, and (H,W) of the image -> logits of that size, position-sensitive maps."""
         found = maps[-1]
         for step, lower in zip(self.merge, reversed(maps[:-1]), strict=True):
             up = _resampled(step(found), lower.shape[-2:])  # as many rows, columns and channels as the lower one
