@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -6,6 +8,9 @@ from wsscli.classes import ClassTable
 from wsscli.nets.attention import inside_boxes
 from wsscli.nets.backbones import Backbone
 from wsscli.nets.dasnet import DASNet, Deconvolution, foreground
+from wsscli.nets.position_sensitive import assemble
+from wsscli.nets.ssd import SSD
+from wsscli.nets.store import build_model
 from wsscli.nets.tiny import TinyBody
 
 CLASSES = ClassTable.of(["cat", "dog"])
@@ -125,3 +130,24 @@ def test_it_learns_a_shape_from_boxes():
     with torch.no_grad():
         found = foreground(model.eval()(image[None], box[None]).logits, box[None])[0] > 0.5
     assert (found & mask).sum() / (found | mask).sum() > 0.7
+
+
+def test_one_box_at_a_time():
+    model = net(instances=True)
+    maps = model.maps(torch.rand(2, 3, 64, 64))
+    one = BOXES[:, 0]
+    found = model.of_box(maps, one)
+    scores, region = assemble(model.of_class(maps, one[:, None]).maps, one[:, None])
+    assert found.shape == (2, 16, 16)
+    torch.testing.assert_close(found, scores[:, 0].softmax(1)[:, 0] * region[:, 0])
+    assert torch.equal(found > 0, region[:, 0])  # a softmax is never 0 inside
+
+
+def test_it_is_built_again_from_its_config():
+    detector = SSD.build("tiny", CLASSES, size=160)
+    model = DASNet(detector, instances=True, attention="paper", width=32)
+    again = build_model(json.loads(json.dumps(model.config)))
+    assert isinstance(again, DASNet) and again.config == model.config
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    assert {key: value.shape for key, value in again.state_dict().items()} == shapes
+    assert model.size == 160 and model.stride == 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from wsscli.classes import ClassTable
-from wsscli.nets.attention import Cells, attend
+from wsscli.nets.attention import Cells, attend, inside_boxes
 from wsscli.nets.backbones import Backbone
-from wsscli.nets.position_sensitive import CELLS, GROUPS
+from wsscli.nets.position_sensitive import CELLS, GROUPS, assemble
 
 FINEST = 4  # stride of the last features, and of the position-sensitive maps
 WIDTH = 64  # channels of the features behind the finest of the detector's maps
@@ -77,14 +77,25 @@ class Deconvolution(nn.Module):
 
     def forward(self, maps: Sequence[torch.Tensor], size: tuple[int, int]) -> Segmented:
         """Class-specific maps, finest first, and (H,W) of the image -> logits of that size, position-sensitive maps."""
+        found = self.features(maps)
+        logits = _resampled(self.semantic(self.full(found)), size)
+        return Segmented(logits, self.positions(found))
+
+    def features(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The last features, (N,width,h,w) at stride 4: all maps merged."""
         found = maps[-1]
         for step, lower in zip(self.merge, reversed(maps[:-1]), strict=True):
             up = _resampled(step(found), lower.shape[-2:])  # as many rows, columns and channels as the lower one
             found = torch.cat([up, lower], 1)
-        found = self.top(self.join(found))
-        logits = _resampled(self.semantic(self.full(found)), size)
-        none = logits.new_zeros(len(logits), 0, *found.shape[-2:])
-        return Segmented(logits, self.instances(found) if self.instances is not None else none)
+        top: torch.Tensor = self.top(self.join(found))
+        return top
+
+    def positions(self, features: torch.Tensor) -> torch.Tensor:
+        """The position-sensitive maps (N,2k^2,h,w) of the last features; no channels where there are none."""
+        if self.instances is None:
+            return features.new_zeros(len(features), 0, *features.shape[-2:])
+        maps: torch.Tensor = self.instances(features)
+        return maps
 
 
 class DASNet(nn.Module):
@@ -121,6 +132,23 @@ class DASNet(nn.Module):
         strides = [round(self.size / part.shape[-1]) for part in probed]
         self.stride = strides[0]
         self.segment = Deconvolution([part.shape[1] for part in probed], strides[0], width=width, instances=instances)
+
+    @classmethod
+    def build(
+        cls,
+        name: str,
+        classes: ClassTable,
+        *,
+        detector: Mapping[str, Any],
+        instances: bool = False,
+        attention: Cells = "touched",
+        width: int = WIDTH,
+    ) -> DASNet:
+        """A net from what a manifest says; `detector` is that of its detector, with random weights."""
+        from wsscli.nets.ssd import SSD
+
+        module = SSD.build(name, classes, size=detector["size"])
+        return cls(module, instances=instances, attention=attention, width=width)
 
     @property
     def classes(self) -> ClassTable:
@@ -159,6 +187,18 @@ class DASNet(nn.Module):
         """Maps (N,C,h,w) and boxes (N,M,4) of one class an image, as shares of its sides -> what lies in the boxes."""
         return self.segment(attend(maps, boxes, self.attention), (self.size, self.size))
 
+    def of_box(self, maps: Sequence[torch.Tensor], boxes: torch.Tensor) -> torch.Tensor:
+        """Maps (N,C,h,w) and one box each (N,4) -> the probability (N,s,s) that a step is of the box's instance.
+
+        At the resolution of the position-sensitive maps; 0 outside the box.
+
+        Source: DASNet, section 3.5, inference of instances.
+        """
+        kept = attend(maps, boxes[:, None], self.attention)
+        scores, region = assemble(self.segment.positions(self.segment.features(kept)), boxes[:, None])
+        inside: torch.Tensor = scores[:, 0].softmax(1)[:, 0] * region[:, 0]
+        return inside
+
     def forward(self, images: torch.Tensor, boxes: torch.Tensor) -> Segmented:
         """(N,3,S,S) normalised, boxes (N,M,4) of one class an image, as shares of its sides; rows of zeros fill up."""
         return self.of_class(self.maps(images), boxes)
@@ -179,8 +219,6 @@ def foreground(logits: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         logits: (N,2,S,S).
         boxes: (N,M,4) as shares of the sides.
     """
-    from wsscli.nets.attention import inside_boxes
-
     size = (logits.shape[-2], logits.shape[-1])
     return logits.softmax(1)[:, 1] * inside_boxes(boxes, size).any(1)
 

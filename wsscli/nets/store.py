@@ -17,6 +17,7 @@ from wsscli.maskdir.files import write_atomic
 from wsscli.maskdir.manifest import Manifest, read_manifest
 from wsscli.nets.backbones import largest_output_stride
 from wsscli.nets.classifier import CamNet
+from wsscli.nets.dasnet import DASNet
 from wsscli.nets.fpn import FPN
 from wsscli.nets.fpn import RATES as PYRAMIDS
 from wsscli.nets.segmenter import RATES, DeepLab, rates_at
@@ -29,14 +30,15 @@ log = logging.getLogger("wsscli")
 
 WEIGHTS = "model.safetensors"
 Segmenter = DeepLab | FPN | Student
-Net = CamNet | Segmenter | SelfGuided | SSD
+Net = CamNet | Segmenter | SelfGuided | SSD | DASNet
 
 
 class Architecture(NamedTuple):
     """A row of the table of nets.
 
     Attributes:
-        use: what steps ask for: `cam`, `self-guided`, `segmentation` or `detection`.
+        use: what steps ask for: `cam`, `self-guided`, `segmentation`, `detection` or `boxes`
+            (segmentation within boxes).
         build: (backbone's name, class table, options of its `config`) -> the net.
         output_stride: backbone's name -> its output stride in this net when none is asked for; None: the recipe's.
     """
@@ -53,12 +55,14 @@ ARCHITECTURES: dict[str, Architecture] = {
     **{arch: Architecture("segmentation", partial(FPN.build, arch=arch), largest_output_stride) for arch in PYRAMIDS},
     "student": Architecture("segmentation", Student.build),
     "ssd": Architecture("detection", SSD.build),
+    "dasnet": Architecture("boxes", DASNet.build),
 }
 _WANTED = {
     "cam": "net, a classifier is needed; pass what train-cls wrote",
     "self-guided": "net; pass what `wss train-cls --arch self-guided` wrote",
     "segmentation": "net, a segmentation net is needed; pass what train-seg wrote",
     "detection": "net, a detector is needed; pass what train-det wrote",
+    "boxes": "net; pass what `wss train-seg --arch dasnet` wrote",
 }
 
 
@@ -78,7 +82,7 @@ def model_manifest(directory: Path, *, arch: str | None = None) -> Manifest:
 
     Args:
         directory: a directory written by a training step.
-        arch: `"cam"`, `"self-guided"`, `"segmentation"` or `"detection"` to refuse the other sorts.
+        arch: `"cam"`, `"self-guided"`, `"segmentation"`, `"detection"` or `"boxes"` to refuse the other sorts.
 
     Raises:
         WssError: when it is no model directory, is not complete, or holds the other sort of net.
@@ -122,7 +126,7 @@ def load_model(
     Args:
         directory: a complete model directory.
         device: `cpu`, `cuda`, `cuda:1`, ...
-        arch: `"cam"`, `"self-guided"`, `"segmentation"` or `"detection"` to refuse the other sorts.
+        arch: `"cam"`, `"self-guided"`, `"segmentation"`, `"detection"` or `"boxes"` to refuse the other sorts.
         output_stride: another one than in training: strides become dilations, the weights stay.
 
     Raises:
@@ -158,6 +162,13 @@ def load_detector(directory: Path, device: str | torch.device = "cpu") -> SSD:
     """`load_model` of a detector."""
     model = load_model(directory, device, arch="detection")
     assert isinstance(model, SSD)  # as the table of architectures says
+    return model
+
+
+def load_dasnet(directory: Path, device: str | torch.device = "cpu") -> DASNet:
+    """`load_model` of a net that segments within boxes."""
+    model = load_model(directory, device, arch="boxes")
+    assert isinstance(model, DASNet)  # as the table of architectures says
     return model
 
 

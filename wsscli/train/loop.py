@@ -70,6 +70,7 @@ def fit(
     *,
     device: torch.device,
     workers: int = 2,
+    given: int = 0,
     validate: Callable[[nn.Module, int], dict[str, float]] | None = None,
     meter: Meter | None = None,
     watch: Watcher | None = None,
@@ -88,6 +89,7 @@ def fit(
         directory: where `model.safetensors`, `last.ckpt` and `log.jsonl` go.
         device: see `nets.device`.
         workers: threads that prepare samples.
+        given: how many of the batch's first targets the net sees beside the images.
         validate: called after every epoch with the net in evaluation and the iterations done; its numbers go into
             the log.
         meter: counts over an epoch; its numbers go into the log.
@@ -102,7 +104,7 @@ def fit(
     freeze(model, settings.frozen)
     optimizer = build_optimiser(model, settings)
     start = load_checkpoint(directory, model, optimizer)
-    run = _Training(model, optimizer, loss, settings, directory, device, start, meter, watch)
+    run = _Training(model, optimizer, loss, settings, directory, device, start, meter, watch, given)
     if meter is not None:
         meter.restore(start.meter)
     order = Order(len(samples), settings.batch_size, settings.seed)
@@ -138,10 +140,11 @@ class _Training:
         position: Position,
         meter: Meter | None,
         watch: Watcher | None,
+        given: int,
     ) -> None:
         self.model, self.optimizer, self.loss, self.settings = model, optimizer, loss, settings
         self.directory, self.device, self.position = directory, device, position
-        self.meter, self.watch = meter, watch
+        self.meter, self.watch, self.given = meter, watch, given
         self._saved = self._row_time = time.monotonic()
         self._row_losses = list(position.row_losses)
         self._row_steps = 0  # of this process: those before a kill say nothing about the time
@@ -161,7 +164,7 @@ class _Training:
         tensors = self._tensors(batch)
         images = self.model.backbone.normalise(tensors[0])
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.bf16):
-            outputs = self.model(images)
+            outputs = self.model(images, *tensors[1 : 1 + self.given])
         value = self.loss(_in_float32(outputs), tensors)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
