@@ -56,7 +56,7 @@ def test_six_maps_at_320_finest_first():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "channels"),
-    [("lite0", [40, 112, 320, 512, 256, 256]), ("vgg16", [512, 1024, 512, 256, 256, 256])],
+    [("lite0", [128, 192, 256, 512, 256, 256]), ("vgg16", [512, 1024, 512, 256, 256, 256])],
 )
 def test_maps_of_the_backbones(name, channels):
     made = SSD.build(name, CLASSES).eval()

@@ -28,6 +28,7 @@ _TRAINING = {
     "longer": ("longer side", "--size"),
     "scale": ("scale", "--scale-range"),
     "flip": ("flip", "--flip"),
+    "expand": ("expand", "--expand"),
     "jitter": ("jitter", "--jitter"),
     "dropout": ("dropout", "--dropout"),
     "freeze": ("freeze", "--freeze"),
@@ -53,7 +54,7 @@ def tables() -> dict[str, str]:
 
     commands = {
         "classification": "train-cls", "segmentation": "train-seg", "seeding": "on seeds",
-        "self-guided": "--arch self-guided", "student": "--arch student",
+        "self-guided": "--arch self-guided", "student": "--arch student", "detection": "train-det", "dasnet": "--arch dasnet",
     }  # fmt: skip
     training = {f"{recipe}, {commands[task]}": values for (recipe, task), values in RECIPES.items()}
     return {"recipes": _table(training, _TRAINING), "seeds": _table(SEEDS, _SEEDS)}

@@ -16,7 +16,7 @@ from wsscli.maskdir.files import write_atomic
 NAME = "wss.json"
 FORMAT = "wss-directory"
 VERSION = 1
-KINDS = ("masks", "scores", "masks+scores", "model", "detections", "proposals", "cams", "rounds")
+KINDS = ("masks", "scores", "masks+scores", "model", "detections", "masks+detections", "proposals", "cams", "rounds")
 SCORE_TYPES = ("cam", "probability", "soft-label", "saliency")
 
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from wsscli.data.ids import check_id
 from wsscli.errors import WssError
+from wsscli.maskdir.detections import BOXES, INSTANCES, Entry, gathered, write_entries
 from wsscli.maskdir.files import write_atomic, writing_failed
 from wsscli.maskdir.manifest import (
     NAME,
@@ -41,7 +42,7 @@ JOURNAL = "journal.jsonl"
 LOG = "log.jsonl"
 OWN = (
     NAME, JOURNAL, LOG, "masks", "scores", "cams", "model.safetensors", "last.ckpt", "tensorboard",
-    "supervision", "supervision.svg", "rounds.csv", "rounds.svg",
+    "supervision", "supervision.svg", "rounds.csv", "rounds.svg", BOXES, INSTANCES,
 )  # fmt: skip
 _PARTS = {"refine-round": re.compile(r"model|predicted|refined|cut|round-[0-9]+")}
 
@@ -54,6 +55,7 @@ class Output:
         mask: uint8 (H, W), 255 unlabelled.
         scores: the score maps.
         cams: the file of a CAM dictionary for other code (`wsscli.data.cam_npy`).
+        boxes, instances: what was found in it, for the one file of all images; they wait in the journal.
         fell_back: why the step passed the input on or did less than asked.
         dropped: why there is no result for this image; then mask, scores and cams are None.
     """
@@ -61,6 +63,8 @@ class Output:
     mask: Mask | None = None
     scores: Scores | None = None
     cams: bytes | None = None
+    boxes: list[Entry] | None = None
+    instances: list[Entry] | None = None
     fell_back: str | None = None
     dropped: str | None = None
 
@@ -83,10 +87,10 @@ def write_output(root: Path, name: str, output: Output) -> Record:
     if output.cams is not None:
         write_atomic(root / "cams" / f"{name}.npy", output.cams)
         record["files"][f"cams/{name}.npy"] = hashlib.sha256(output.cams).hexdigest()
-    for key in ("fell_back", "dropped"):
-        reason = getattr(output, key)
-        if reason is not None:
-            record[key] = reason
+    for key in ("fell_back", "dropped", "boxes", "instances"):
+        value = getattr(output, key)
+        if value is not None:
+            record[key] = value
     return record
 
 
@@ -134,6 +138,7 @@ class Writer:
             extras: manifest entries that are known only now.
         """
         records = [self._records[name] for name in sorted(self._records)]
+        files = [*files, *self._write_gathered(records)]
         digests = {name: digest for record in records for name, digest in record["files"].items()}
         digests |= {name: file_digest(self.root / name).removeprefix("sha256:") for name in files}
         final = replace(
@@ -152,6 +157,14 @@ class Writer:
         (self.root / JOURNAL).unlink()
         self._journal.close()
         return final
+
+    def _write_gathered(self, records: Sequence[Record]) -> list[str]:
+        """The files of what was found in all images; names of those that there are."""
+        wanted = [BOXES] if "detections" in self.manifest.kind else []
+        wanted += [INSTANCES] if any("instances" in record for record in records) else []
+        for name in wanted:
+            write_atomic(self.root / name, write_entries(gathered(records, name.removesuffix(".json"))))
+        return wanted
 
     def _pixels(self, records: Iterable[Record]) -> dict[str, int]:
         totals: dict[int, int] = {}

@@ -16,6 +16,8 @@ SIZE = 320
 LEVELS = 6
 SMALLEST = 129
 _VGG = "vgg16"
+# channels of the maps of strides 8, 16, 32; 256 each for the large backbones
+_WIDTHS = {"lite0": (128, 192, 256), "tiny": (16, 32, 32)}
 
 
 class Found(NamedTuple):
@@ -37,8 +39,9 @@ class SSD(nn.Module):
     """Default boxes on feature maps of strides 8, 16, 32, ..., their classes and offsets.
 
     Head, default boxes, matching, loss and what turns scores into boxes are torchvision's. VGG-16 has SSD's own layers
-    (conv4_3 normalised, fc6 and fc7 as convolutions); other backbones give their stages of strides 8 to 32. Extra
-    layers halve the last map until there are six, or it is one point.
+    (conv4_3 normalised, fc6 and fc7 as convolutions); other backbones give their stages of strides 8 to 32, each
+    through a 1x1 convolution with batch normalisation: their scales differ tenfold, and the head's first losses with
+    them. Extra layers halve the last map until there are six, or it is one point.
 
     Images are squares of `size` pixels a side, normalised by `backbone.normalise`.
 
@@ -53,7 +56,7 @@ class SSD(nn.Module):
         the image. Extra layers of backbones other than VGG-16 have batch normalisation.
     """
 
-    fresh = ("scale", "fc.", "extra.", "parts.")
+    fresh = ("scale", "fc.", "lateral.", "extra.", "parts.")
     last = ("parts.",)
 
     def __init__(self, backbone: Backbone, classes: ClassTable, *, size: int = SIZE) -> None:
@@ -73,11 +76,16 @@ class SSD(nn.Module):
         backbone.keep(self._stages)
         self.fc = _fully_connected() if plain else nn.Identity()
         self.scale = nn.Parameter(torch.full((512,), 20.0)) if plain else None
-        self.extra = nn.ModuleList()
+        self.lateral, self.extra = nn.ModuleList(), nn.ModuleList()
         with torch.no_grad():
             self.eval()
             square = torch.zeros(1, 3, size, size)
             maps = self.features(square)
+            if not plain:
+                widths = _WIDTHS.get(backbone.name, (256,) * len(maps))
+                self.lateral.extend(_lateral(m.shape[1], width) for m, width in zip(maps, widths, strict=False))
+                self.eval()
+                maps = self.features(square)
             sizes = [(m.shape[1], m.shape[-1]) for m in maps]
             while len(sizes) < LEVELS and sizes[-1][1] > 1:
                 layer, channels, side = _extra(*sizes[-1], plain=plain, order=len(self.extra))
@@ -99,8 +107,7 @@ class SSD(nn.Module):
     @classmethod
     def build(cls, name: str, classes: ClassTable, *, init: str = "none", size: int = SIZE) -> SSD:
         """A net from the names that the command line takes; see `backbones.backbone`."""
-        stride = 16 if name == _VGG else largest_output_stride(name)  # SSD's fifth pool keeps VGG's stride
-        return cls(backbone(name, init, stride, head=False), classes, size=size)
+        return cls(backbone(name, init, output_stride(name)), classes, size=size)
 
     @property
     def config(self) -> dict[str, object]:
@@ -121,6 +128,8 @@ class SSD(nn.Module):
         maps = [*(kept[stage] for stage in self._stages), self.fc(last)]
         if self.scale is not None:
             maps[0] = self.scale.view(1, -1, 1, 1) * F.normalize(maps[0])
+        if self.lateral:
+            maps = [layer(m) for layer, m in zip(self.lateral, maps, strict=True)]
         for layer in self.extra:
             maps.append(layer(maps[-1]))
         return maps
@@ -178,6 +187,15 @@ class SSD(nn.Module):
         return [Detections(r["boxes"], r["labels"], r["scores"]) for r in results]
 
 
+def output_stride(name: str) -> int:
+    """The output stride that a backbone has in a detector.
+
+    Raises:
+        UsageError: for an unknown name.
+    """
+    return 16 if name == _VGG else largest_output_stride(name)  # SSD's fifth pool keeps VGG's stride
+
+
 def _fully_connected() -> nn.Sequential:
     """VGG's fc6 and fc7 as convolutions. Source: Liu et al. 2016, section 3."""
     layers = nn.Sequential(
@@ -187,6 +205,11 @@ def _fully_connected() -> nn.Sequential:
         nn.ReLU(inplace=True),
     )
     return _started(layers)
+
+
+def _lateral(channels: int, width: int) -> nn.Module:
+    layers = (nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+    return _started(nn.Sequential(*layers))
 
 
 def _extra(channels: int, side: int, *, plain: bool, order: int) -> tuple[nn.Module, int, int]:

@@ -58,8 +58,8 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "head_lr": 3.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 320, "longer": 0, "scale": (0.3, 1.0),
         "flip": True, "jitter": 0.3, "dropout": 0.0, "freeze": 3, "expand": 2.0,
     },
-    # Liu et al., section 3.1 (PASCAL VOC 2007); there the rate falls once more for the last 10000 iterations. The rate of
-    # biases is its code's.
+    # Liu et al., section 3.1 (PASCAL VOC 2007); there the rate falls once more for the last 10000 iterations. The
+    # rate of biases is its code's.
     ("ssd", "detection"): {
         "iterations": 60000, "batch_size": 32, "lr": 1e-3, "weight_decay": 5e-4, "optimizer": "sgd", "schedule": "step",
         "step_every": 40000, "step_factor": 0.1, "head_lr": 1.0, "bias_lr": 2.0, "fast": "last", "crop_size": 320,
