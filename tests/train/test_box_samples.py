@@ -4,7 +4,7 @@ import pytest
 from wsscli.data.boxes import Boxes
 from wsscli.train.box_samples import (
     MOST_BOXES,
-    BoxSamples,
+    ClassSamples,
     Window,
     around,
     cut,
@@ -44,7 +44,7 @@ def samples(window=WHOLE, instances=False, seed=0):
             out[k, y0:y1, x0:x1] = mask[y0:y1, x0:x1] == boxes.labels[k]
         return out
 
-    return BoxSamples(
+    return ClassSamples(
         ["a"], lambda _: image, lambda _: mask, {"a": boxes}, window, seed, read_instances if instances else None
     )
 
@@ -168,6 +168,6 @@ def test_mirrored_and_moved():
 def test_many_boxes_of_a_class(number):
     boxes = boxes_of(*[(k, 0, k + 10, 10, 1) for k in range(number)])
     image = np.zeros((32, 64, 3), np.uint8)
-    many = BoxSamples(["a"], lambda _: image, lambda _: image[..., 0], {"a": boxes}, WHOLE, 0)
+    many = ClassSamples(["a"], lambda _: image, lambda _: image[..., 0], {"a": boxes}, WHOLE, 0)
     counts = [int((many(epoch, 0)[1][:, 2] > 0).sum()) for epoch in range(60)]
     assert max(counts) == min(number, MOST_BOXES) and min(counts) == 1

@@ -45,7 +45,7 @@ class Window:
     fill: tuple[int, ...] = (128, 128, 128)
 
 
-class BoxSamples:
+class ClassSamples:
     """One class of one photo a sample: image uint8 (S,S,3), boxes float32 (16,4), mask uint8 (S,S).
 
     A random number of the class's boxes is kept; the rest of the rows are zeros. Inside the boxes kept the mask is 1 on

@@ -28,7 +28,14 @@ def in_boxes(found: Segmented, batch: Sequence[torch.Tensor]) -> torch.Tensor:
         return value
     drawn, positive, instances = batch[3:6]
     scores, region = assemble(found.maps, drawn)
-    step = instances.shape[-1] // found.maps.shape[-1]
-    middle = slice(step // 2, None, step)  # a step of the maps stands for so many pixels
-    score, mask = position_sensitive(scores, region, positive, instances[:, middle, middle])
+    score, mask = position_sensitive(scores, region, positive, _at_steps(instances, found.maps.shape[-2:]))
     return value + score + mask
+
+
+def _at_steps(masks: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """(N,S,S) -> (N,h,w): the pixel in the middle of what each step of a map stands for."""
+    rows, columns = (
+        ((torch.arange(steps, device=masks.device) + 0.5) * (length / steps)).long()
+        for steps, length in zip(size, masks.shape[-2:], strict=True)
+    )
+    return masks[:, rows[:, None], columns]
