@@ -17,6 +17,7 @@ from wsscli.steps._run import Run
 from wsscli.steps._train import Training
 from wsscli.steps.detect import detect, detections
 from wsscli.steps.train_det import train_det
+from wsscli.steps.verify import problems, verify
 
 SHORT = Training(iterations=3, batch_size=2, crop_size=129, device="cpu", bf16=False, log_every=1)
 
@@ -267,3 +268,20 @@ def test_another_net_is_refused(boxed):
     with pytest.raises(WssError) as error:
         found(boxed, model)
     assert str(error.value) == f"{model}: holds a 'cam' net, a detector is needed; pass what train-det wrote"
+
+
+def test_verify(boxed):
+    out = found(boxed, det(boxed))
+    assert verify(out) == out
+    path = out / "boxes.json"
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps([{**entries[0], "category_id": 9}]))
+    assert list(problems(out)) == [
+        f"{path}: detection 1 has the category 9, but the class table ends at 3; judge it with the classes of its data "
+        "set",
+        f"{out}/wss.json: the files are not those that `wss detect` wrote (their common digest differs); something "
+        "changed, added or took away a file",
+    ]
+    path.unlink()
+    (out / "instances.json").write_text("[]")
+    assert next(problems(out)) == f"{path}: missing"

@@ -15,12 +15,18 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _LOG_WIDTH = 1000
+_AP = {
+    "ap50": "AP50", "ap50_voc07": "AP50 VOC07", "ap_coco": "AP COCO", "ap50_coco": "AP50 COCO",
+    "ap75_coco": "AP75 COCO",
+}  # fmt: skip
 _COLUMNS = {
+    **_AP,
     "jaccard": "Jaccard", "miou": "mIoU", "boundary_miou": "boundary", "pixel_accuracy": "pixel acc",
     "mean_accuracy": "mean acc", "mean_precision": "precision", "mean_recall": "recall", "coverage": "coverage",
     "foreground_precision": "fg prec", "foreground_recall": "fg recall", "foreground_coverage": "fg cover",
 }  # fmt: skip
 _CLASS_COLUMNS = {
+    **_AP, "objects": "objects",
     "jaccard": "Jaccard", "images": "images", "iou": "IoU", "boundary_iou": "boundary", "accuracy": "accuracy",
     "precision": "precision", "recall": "recall",
 }  # fmt: skip
@@ -42,7 +48,8 @@ def finish(
         csv: Write the numbers to this CSV file; - is stdout.
         per_class: Also the numbers of every class (table and CSV; JSON has them always).
         confusion: Write the confusion matrix to this file, numbers (.csv) or a picture (.png).
-        fail_under: Exit with 4 when a directory's mIoU (with --foreground its Jaccard) is below this.
+        fail_under: Exit with 4 when a directory's mIoU (with --foreground its Jaccard, with --detections its AP50) is
+            below this.
     """
     if json and csv == Path("-"):
         raise UsageError("--json and --csv -: both would go to stdout; give --csv a file")
@@ -110,6 +117,8 @@ def show(result: Evaluation, *, per_class: bool) -> None:
 def notes(result: Evaluation) -> list[str]:
     """What the numbers of the table mean: images, rules, classes, ledger, intervals."""
     left = f", {result.skipped} without a mask left out" if result.skipped else ""
+    if result.objects:
+        return _object_notes(result, left)
     lines = [
         f"split {result.split}, {result.images} images{left}, truth {result.truth}",
         f"unlabelled predictions: {result.unlabelled}"
@@ -135,6 +144,23 @@ def notes(result: Evaluation) -> list[str]:
         lines.append(
             f"{c.second} - {c.first}: {result.measure[1]} {c.difference:+.4f}, {100 * c.level:g} % interval "
             f"[{c.low:+.4f}, {c.high:+.4f}] over images ({c.draws} draws): {verdict}"
+        )
+    return lines
+
+
+def _object_notes(result: Evaluation, left: str) -> list[str]:
+    """What the numbers of boxes mean."""
+    lines = [
+        f"split {result.split}, {result.images} images{left}, truth {result.truth}",
+        "AP50: overlap 0.5, VOC 2012's area under the curve (VOC07: at eleven points), difficult objects and crowds "
+        "passed over; COCO: mean over overlaps 0.5 to 0.95, crowds passed over",
+    ]
+    why = "asked for, where they occur" if result.restricted else "those in the truth"
+    for row in result.rows:
+        absent = f"; {row.missing} dropped images count as without a box" if row.missing else ""
+        lines.append(
+            f"{row.directory}: mean over {len(row.classes)} classes ({', '.join(row.classes)}), {why}; ledger: "
+            f"{', '.join(row.ledger) or 'nothing'}{absent}"
         )
     return lines
 
@@ -180,7 +206,7 @@ def _class_table(result: Evaluation, directory: str, per_class: dict[str, dict[s
 
 
 def _text(value: float, key: str = "") -> str:
-    if key == "images":
+    if key in ("images", "objects"):
         return f"{value:.0f}"
     return "-" if value != value else f"{value:.4f}"
 

@@ -54,7 +54,8 @@ def tables() -> dict[str, str]:
 
     commands = {
         "classification": "train-cls", "segmentation": "train-seg", "seeding": "on seeds",
-        "self-guided": "--arch self-guided", "student": "--arch student", "detection": "train-det", "dasnet": "--arch dasnet",
+        "self-guided": "--arch self-guided", "student": "--arch student", "detection": "train-det",
+        "dasnet": "--arch dasnet",
     }  # fmt: skip
     training = {f"{recipe}, {commands[task]}": values for (recipe, task), values in RECIPES.items()}
     return {"recipes": _table(training, _TRAINING), "seeds": _table(SEEDS, _SEEDS)}

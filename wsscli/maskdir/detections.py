@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsscli.errors import WssError
+from wsscli.maskdir.manifest import Manifest, read_manifest
 
 BOXES = "boxes.json"
 INSTANCES = "instances.json"
@@ -94,6 +96,50 @@ def _row(entry: Any, where: str, classes: int | None) -> tuple[str, tuple[float,
 def _arrays(rows: list[tuple[float, ...]]) -> Detected:
     table = np.array(rows, np.float64)
     return Detected(table[:, :4], table[:, 4].astype(np.int64), table[:, 5])
+
+
+@dataclass(frozen=True)
+class DetectionDir:
+    """Detections, open for reading.
+
+    Attributes:
+        path: as it was given: a directory of `wss detect`, or a file in COCO's results form.
+        manifest: None for a file.
+    """
+
+    path: Path
+    manifest: Manifest | None
+
+    def boxes(self, classes: int | None = None) -> dict[str, Detected]:
+        """See `read_boxes`."""
+        return read_boxes(self.path if self.manifest is None else self.path / BOXES, classes)
+
+
+def open_detections(path: Path) -> DetectionDir:
+    """Open detections for reading.
+
+    Args:
+        path: a directory of `wss detect`, or a file in COCO's results form whose `image_id`s are wss's ids.
+
+    Raises:
+        WssError: nothing there, not complete, or of another kind.
+    """
+    if path.is_file():
+        return DetectionDir(path, None)
+    manifest = read_manifest(path) if path.is_dir() else None
+    if manifest is None:
+        raise WssError(f"{path}: no detections here; give a directory of `wss detect`, or a file of COCO results")
+    if "detections" not in manifest.kind:
+        raise WssError(
+            f"{path}: holds {manifest.kind} (written by `wss {manifest.step}`), but detections are needed; give a "
+            "directory of `wss detect`"
+        )
+    if not manifest.complete:
+        raise WssError(
+            f"{path}: incomplete (`wss {manifest.step}` was stopped before its end); run that command again, it goes "
+            "on where it stopped"
+        )
+    return DetectionDir(path, manifest)
 
 
 def gathered(records: Iterable[Mapping[str, Any]], key: str) -> list[Entry]:

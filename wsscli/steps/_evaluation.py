@@ -22,11 +22,15 @@ VERSION = 1
 
 # in the order of table and CSV; each is documented at wsscli.evaluate.summary.Summary
 NUMBERS = (
+    "ap50", "ap50_voc07", "ap_coco", "ap50_coco", "ap75_coco",
     "jaccard", "miou", "boundary_miou", "pixel_accuracy", "mean_accuracy", "mean_precision", "mean_recall", "coverage",
     "foreground_precision", "foreground_recall", "foreground_coverage", "background_precision", "pixels",
     "unlabelled_pixels",
 )  # fmt: skip
-PER_CLASS = ("jaccard", "images", "iou", "boundary_iou", "accuracy", "precision", "recall")
+PER_CLASS = (
+    "ap50", "ap50_voc07", "ap_coco", "ap50_coco", "ap75_coco", "objects", "jaccard", "images", "iou", "boundary_iou",
+    "accuracy", "precision", "recall",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class Evaluation:
         restricted: whether `--classes` restricts the means.
         classes: the class table of the matrices.
         foreground: without classes: Jaccard index of every image, averaged per class, then over the classes.
+        objects: what was judged one by one instead of pixels: `boxes`; None for masks.
     """
 
     split: str
@@ -103,10 +108,13 @@ class Evaluation:
     rows: list[Row]
     comparisons: list[Comparison]
     foreground: bool = False
+    objects: str | None = None
 
     @property
     def measure(self) -> tuple[str, str]:
         """The number that counts: its key among `numbers`, and its name."""
+        if self.objects:
+            return "ap50", "AP50"
         return ("jaccard", "foreground Jaccard") if self.foreground else ("miou", "mIoU")
 
     @property
@@ -147,6 +155,7 @@ class Evaluation:
             "format": FORMAT,
             "version": VERSION,
             **({"foreground": True} if self.foreground else {}),
+            **({"objects": self.objects} if self.objects else {}),
             "split": self.split,
             "truth": self.truth,
             "images": self.images,
@@ -204,6 +213,8 @@ def write_confusion(evaluation: Evaluation, path: Path) -> None:
     """
     if path.suffix not in (".csv", ".png"):
         raise UsageError(f"--confusion {path}: the file's name must end in .csv (numbers) or .png (a picture)")
+    if evaluation.objects:
+        raise UsageError(f"--confusion {path}: there is none of {evaluation.objects}; leave it out")
     rows = evaluation.judged
     if len(rows) != 1:
         raise UsageError(f"--confusion {path}: a matrix is of one directory, here are {len(rows)}; judge one by itself")

@@ -58,12 +58,16 @@ def evaluate(
     sweep: str | None = None,
     boundary: bool = False,
     foreground: bool = False,
+    detections: bool = False,
+    boxes: Path | None = None,
     bootstrap: bool = False,
     draws: int = 1000,
     data: Data = Data(),
     part: Part = Part(),
 ) -> Evaluation | None:
     """Score masks, seeds or score maps against true masks: one confusion matrix over the whole set.
+
+    With --detections boxes are judged instead, against true boxes.
 
     Args:
         directories: Mask directories, score directories, or plain folders of indexed PNGs; - reads one from stdin.
@@ -77,6 +81,8 @@ def evaluate(
         boundary: Add boundary IoU (outlines as wide as 2 % of the image's diagonal).
         foreground: Judge foreground against background, without classes: Jaccard index of every image (but those whose
             truth has no foreground), averaged per class of the images' labels (a class folder), then over these.
+        detections: Judge boxes that `wss detect` found: average precision, VOC 2012's, VOC 2007's and COCO's.
+        boxes: With --detections: true boxes from this list instead of the data set's own.
         bootstrap: Add the paired interval of each further directory's mIoU (or Jaccard) against the first's.
         draws: Draws of the bootstrap.
         data: The data set with the true masks; taken from the directories' manifests where it is left out.
@@ -95,6 +101,19 @@ def evaluate(
     from wsscli.evaluate.sweep import parse_range
     from wsscli.maskdir.maskdir import open_maskdir
 
+    asked = {
+        "truth": truth, "unlabelled": unlabelled != "miss", "background": background, "sweep": sweep,
+        "boundary": boundary, "foreground": foreground, "bootstrap": bootstrap,
+    }  # fmt: skip
+    if detections:
+        from wsscli.steps._detections import judge_boxes
+
+        strange = [name for name, given in asked.items() if given]
+        if strange:
+            raise UsageError(f"--{strange[0]}: judges masks; leave it out with --detections")
+        return judge_boxes(directories, boxes=boxes, classes=classes, missing=missing, data=data, part=part.run)
+    if boxes is not None:
+        raise UsageError("--boxes: true boxes judge detections; add --detections, or leave it out")
     if bootstrap and (len(directories) < 2 or sweep):
         have = "a sweep" if sweep else f"{len(directories)} directory"
         raise UsageError(f"--bootstrap compares two or more directories, but there is {have}; leave it out")
