@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from wsscli.errors import UsageError, WssError
+from wsscli.evaluate.instances import decode
+from wsscli.maskdir.detections import read_boxes
 from wsscli.maskdir.manifest import read_manifest
 from wsscli.maskdir.maskdir import open_maskdir
 from wsscli.nets.store import WEIGHTS, load_dasnet, load_detector
@@ -14,6 +16,7 @@ from wsscli.steps._dasnet import InBoxes
 from wsscli.steps._data import Data
 from wsscli.steps._run import Run
 from wsscli.steps._train import Training
+from wsscli.steps.detect import detect
 from wsscli.steps.predict import predict
 from wsscli.steps.train_det import train_det
 from wsscli.steps.train_seg import train_seg
@@ -259,3 +262,53 @@ def test_detected_boxes_do_for_photos_without_a_data_set(boxed):
     found = open_maskdir(out)
     assert found.ids == ["a", "b", "c", "d"] and found.manifest.supervision == ("boxes", "masks:4")
     assert json.loads((out / "wss.json").read_text())["options"]["box_threshold"] == 0.0
+
+
+def found(scenes, segment, name="found", **options):
+    values = {"threshold": 0.05, "most": 5, "device": "cpu", "bf16": False, "data": TRAIN, "run": Run(workers=1)}
+    return detect(scenes.detector, scenes.out / name, segment=segment, **{**values, **options})
+
+
+def test_detect_with_masks_and_instances(boxed):
+    segment = train(boxed, in_boxes=InBoxes(boxed.detector, instances=True))
+    out = found(boxed, segment, instances=True, segment_threshold=0.05)
+    manifest = read_manifest(out)
+    assert manifest.kind == "masks+detections" and manifest.supervision == ("boxes", "masks:4")
+    assert [item.role for item in manifest.inputs] == ["model", "segment"] and manifest.options["instances"] is True
+    boxes, entries = read_boxes(out / "boxes.json"), json.loads((out / "instances.json").read_text())
+    assert sum(map(len, (item.labels for item in boxes.values()))) == len(entries) > 0
+    masks = open_maskdir(out)
+    for name, there in boxes.items():
+        mine = [entry for entry in entries if entry["image_id"] == name]
+        assert [entry["category_id"] for entry in mine] == there.labels.tolist()
+        assert [entry["score"] for entry in mine] == there.scores.tolist()
+        for (x0, y0, x1, y1), entry in zip(there.boxes, mine, strict=True):
+            mask = decode({**entry["segmentation"], "counts": entry["segmentation"]["counts"].encode()})
+            assert mask.shape == boxed.truth[name].shape
+            rows, columns = np.nonzero(mask)
+            assert (rows >= y0 - 1).all() and (rows < y1 + 1).all()
+            assert (columns >= x0 - 1).all() and (columns < x1 + 1).all()
+        assert set(np.unique(masks.mask(name)).tolist()) <= {0, *there.labels.tolist()}
+
+
+def test_masks_come_from_sure_boxes_only(boxed):
+    segment = train(boxed)
+    out = found(boxed, segment, segment_threshold=1.0)
+    assert not any(open_maskdir(out).mask(name).any() for name in boxed.truth) and not (out / "instances.json").exists()
+    plain = found(boxed, None, "plain")
+    assert (plain / "boxes.json").read_bytes() == (out / "boxes.json").read_bytes()
+    assert read_manifest(plain).kind == "detections" and "instances" not in read_manifest(plain).options
+
+
+def test_what_detect_refuses(boxed, message):
+    text = message(UsageError, found, boxed, None, instances=True)
+    assert text == "--instances: needs a net that segments within boxes; add --segment MODEL"
+    text = message(UsageError, found, boxed, None, segment_threshold=0.5)
+    assert text == "--segment-threshold: needs a net that segments within boxes; add --segment MODEL"
+    text = message(UsageError, found, boxed, boxed.detector, segment_threshold=1.5)
+    assert text == "--segment-threshold 1.5: give 0 to 1"
+    text = message(WssError, found, boxed, boxed.detector)
+    assert text == f"{boxed.detector}: holds a 'ssd' net; pass what `wss train-seg --arch dasnet` wrote"
+    segment = train(boxed)
+    text = message(WssError, found, boxed, segment, instances=True)
+    assert text == f"{segment}: has not learnt instances; train it with `wss train-seg --arch dasnet --instances`"

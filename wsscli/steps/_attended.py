@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsscli.errors import UsageError
+from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import data_ref
 from wsscli.steps._ledger import inherit
 from wsscli.steps._options import flag
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wsscli.data.dataset import Dataset
-    from wsscli.maskdir.manifest import Manifest
+    from wsscli.maskdir.detections import Detected, Entry
+    from wsscli.maskdir.manifest import Input, Manifest
     from wsscli.maskdir.scores import Scores
     from wsscli.maskdir.writer import Output
     from wsscli.nets.dasnet import DASNet
@@ -159,6 +160,88 @@ def _segment(
     elif masks:
         mask = label_map(found)
     return Output(mask=mask, scores=found if scores else None)
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """What `detect --segment` adds to boxes: masks, and instances.
+
+    Attributes:
+        path: the dasnet's directory.
+        manifest: its manifest.
+        net: in evaluation, on `device`.
+        threshold: masks are made from boxes with a score of at least this.
+        instances: whether the object in every box is cut out.
+        bf16: compute in bfloat16.
+        device: where the net is.
+    """
+
+    path: Path
+    manifest: Manifest
+    net: DASNet
+    threshold: float
+    instances: bool
+    bf16: bool
+    device: torch.device
+
+    @classmethod
+    def of(
+        cls,
+        path: Path | None,
+        detector: Manifest,
+        threshold: float,
+        *,
+        instances: bool,
+        bf16: bool,
+        device: torch.device,
+    ) -> Cutter | None:
+        """Load the net; None where none is named.
+
+        Raises:
+            WssError: it is no dasnet, is of other classes than the detector, or has not learnt instances.
+        """
+        from wsscli.nets.device import halve_convolutions
+        from wsscli.nets.store import load_dasnet, model_manifest
+        from wsscli.steps._sources import check_table
+
+        if path is None:
+            return None
+        manifest = model_manifest(path, arch="boxes")
+        check_table(manifest.classes, path, detector.classes, Path("the detector"), class_free=False)
+        net = load_dasnet(path, device)
+        if instances and not net.has_instances:
+            raise WssError(f"{path}: has not learnt instances; train it with `wss train-seg --arch dasnet --instances`")
+        if bf16:
+            halve_convolutions(net)
+        return cls(path, manifest, net, threshold, instances, bf16, device)
+
+    def inputs(self) -> list[Input]:
+        """The net as an entry of the lineage."""
+        from wsscli.maskdir.manifest import Input
+
+        return [Input("segment", str(self.path.resolve()), self.manifest.digest())]
+
+    def __call__(self, name: str, image: Any, found: Detected) -> tuple[NDArray[np.uint8], list[Entry] | None]:
+        """The mask of an image (H,W), and the entries of its instances, one for every box, in their order."""
+        import numpy as np
+
+        from wsscli.evaluate.instances import encode
+        from wsscli.maskdir.argmax import label_map
+
+        height, width = image.shape[:2]
+        boxes = (found.boxes / np.array([width, height, width, height])).astype(np.float32)
+        look = Look(self.net, image, bf16=self.bf16, device=self.device)
+        sure = found.scores >= self.threshold
+        mask = label_map(look.classes(boxes[sure], found.labels[sure]))
+        if not self.instances:
+            return mask, None
+        entries = []
+        for cut, label, score in zip(look.instances(boxes), found.labels, found.scores.tolist(), strict=True):
+            rle = encode(cut)
+            coded = {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode()}
+            entry = {"image_id": name, "category_id": int(label), "segmentation": coded, "score": round(score, 5)}
+            entries.append(entry)
+        return mask, entries
 
 
 class Look:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsscli.errors import UsageError
+from wsscli.steps._attended import Cutter
 from wsscli.steps._data import Data, data_ref, photos_or_data
 from wsscli.steps._ledger import inherit
 from wsscli.steps._run import Plan, Run, per_image
@@ -28,12 +29,18 @@ def detect(
     threshold: float = 0.01,
     nms: float = 0.45,
     most: int = 200,
+    segment: Path | None = None,
+    segment_threshold: float = 0.3,
+    instances: bool = False,
     bf16: bool | None = None,
     device: str = "auto",
     data: Data = Data(),
     run: Run = Run(),
 ) -> Path:
     """Find objects with a detector of train-det: boxes, classes and scores, in OUT/boxes.json (COCO's results form).
+
+    With --segment also masks of the images' classes, in OUT/masks; with --instances the mask of every box's object, in
+    OUT/instances.json (COCO's results form, run-length coded).
 
     Args:
         model: The model directory that train-det wrote.
@@ -43,6 +50,9 @@ def detect(
             0.3 to 0.5 is better.
         nms: Of two boxes of a class that overlap by more than this (intersection over union), the better one stays.
         most: At most so many boxes an image, the best ones.
+        segment: A dasnet of train-seg: each class is segmented within the boxes found.
+        segment_threshold: Masks are made from boxes with a score of at least this; --instances from all that are found.
+        instances: Also cut out the object in every box; the dasnet must have learnt it (train-seg --instances).
         bf16: Compute in bfloat16; where the device has it when left out.
         device: auto, cpu, cuda, cuda:N or mps.
 
@@ -51,7 +61,7 @@ def detect(
 
     Raises:
         UsageError: an option is out of its range.
-        WssError: no trained detector, an image that cannot be read.
+        WssError: no trained detector, an image that cannot be read; a dasnet of other classes, or without instances.
 
     Source: Liu et al., SSD, section 3.
     """
@@ -60,6 +70,13 @@ def detect(
     from wsscli.nets.store import load_detector, model_manifest
 
     check_detecting(threshold, nms, most)
+    if segment is None and (instances or segment_threshold != 0.3):
+        raise UsageError(
+            f"--{'instances' if instances else 'segment-threshold'}: needs a net that segments within boxes; add "
+            "--segment MODEL"
+        )
+    if not 0 <= segment_threshold <= 1:
+        raise UsageError(f"--segment-threshold {segment_threshold:g}: give 0 to 1")
     manifest = model_manifest(model, arch="detection")
     dataset = photos_or_data(images, data, manifest)
     ids = run.select(dataset.ids)
@@ -68,21 +85,24 @@ def detect(
     net = load_detector(model, chosen)
     if half:
         halve_convolutions(net)
+    cutter = Cutter.of(segment, manifest, segment_threshold, instances=instances, bf16=half, device=chosen)
     plan = Plan(
         step="detect",
         out=out,
-        kind="detections",
+        kind="detections" if cutter is None else "masks+detections",
         options={
             "threshold": threshold, "nms": nms, "most": most, "size": net.size, "bf16": half, "device": chosen.type,
+            **({} if cutter is None else {"segment_threshold": segment_threshold, "instances": instances}),
         },
         classes=net.classes,
         data=data_ref(dataset),
         split=dataset.split,
-        inputs=[Input("model", str(model.resolve()), manifest.digest())],
-        supervision=inherit(manifest),
+        inputs=[Input("model", str(model.resolve()), manifest.digest()), *(cutter.inputs() if cutter else [])],
+        supervision=inherit(manifest, *([cutter.manifest] if cutter else [])),
     )  # fmt: skip
     work = partial(
-        _detect, dataset=dataset, net=net, threshold=threshold, nms=nms, most=most, bf16=half, device=chosen
+        _detect, dataset=dataset, net=net, threshold=threshold, nms=nms, most=most, cutter=cutter, bf16=half,
+        device=chosen,
     )  # fmt: skip
     with one_torch_thread():
         return per_image(plan, run, ids, work)
@@ -99,14 +119,18 @@ def check_detecting(threshold: float, nms: float, most: int) -> None:
 
 
 def _detect(
-    name: str, *, dataset: Dataset, net: SSD, threshold: float, nms: float, most: int, bf16: bool, device: torch.device
-) -> Output:
+    name: str, *, dataset: Dataset, net: SSD, threshold: float, nms: float, most: int, cutter: Cutter | None,
+    bf16: bool, device: torch.device,
+) -> Output:  # fmt: skip
     from wsscli.maskdir.detections import entries_of
     from wsscli.maskdir.writer import Output
 
     image = dataset.image(name)
     found = detections(net, image, threshold=threshold, nms=nms, most=most, bf16=bf16, device=device)
-    return Output(boxes=entries_of(name, found))
+    out = Output(boxes=entries_of(name, found))
+    if cutter is not None:
+        out.mask, out.instances = cutter(name, image, found)
+    return out
 
 
 def detections(
