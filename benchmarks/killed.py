@@ -29,6 +29,8 @@ STEPS = {
     "predict": "predict {train-seg} --split train --scores",
     "refine-round": "refine-round {crf} --rounds 2 --backbone tiny --first-init none --epochs 2 --label-count all "
     "--min-foreground 0 --max-foreground 1",
+    "train-det": "train-det --data {voc} --split train --backbone tiny --init none --iterations 8 --crop-size 129",
+    "detect": "detect {train-det} --split train",
     "grow": "grow {make-seeds} --scores {predict}",
     "import masks": "import masks {voc}/SegmentationClass --data {voc} --split train",
     "export cam-npy": "export cam-npy {make-seeds} --schema irn",

@@ -145,6 +145,11 @@ METHODS: dict[str, Method] = {
         "Feature pyramid with three branches of dilated convolutions.",
         "Jing et al., Coarse-to-Fine Semantic Segmentation from Image-Level Labels, section III-F",
     ),
+    "ssd": Method(
+        "train-det", "", "wsscli.nets.ssd:SSD",
+        "Boxes and classes of objects from feature maps of six resolutions, in one pass.",
+        "Liu et al., SSD: Single Shot MultiBox Detector, ECCV 2016",
+    ),
 }  # fmt: skip
 
 
