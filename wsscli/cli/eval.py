@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 _LOG_WIDTH = 1000
 _AP = {
-    "ap50": "AP50", "ap50_voc07": "AP50 VOC07", "ap_coco": "AP COCO", "ap50_coco": "AP50 COCO",
-    "ap75_coco": "AP75 COCO",
+    "ap50": "AP50", "ap70": "AP70", "ap75": "AP75", "ap50_voc07": "AP50 VOC07", "ap_coco": "AP COCO",
+    "ap50_coco": "AP50 COCO", "ap75_coco": "AP75 COCO",
 }  # fmt: skip
+_PROTOCOLS = {
+    "sds": "protocol sds (more than the overlap, the best object that none has hit before, area under the curve)",
+    "fcis": "protocol fcis (the overlap or more, the best object, eleven points)",
+}
 _COLUMNS = {
     **_AP,
     "jaccard": "Jaccard", "miou": "mIoU", "boundary_miou": "boundary", "pixel_accuracy": "pixel acc",
@@ -48,8 +52,8 @@ def finish(
         csv: Write the numbers to this CSV file; - is stdout.
         per_class: Also the numbers of every class (table and CSV; JSON has them always).
         confusion: Write the confusion matrix to this file, numbers (.csv) or a picture (.png).
-        fail_under: Exit with 4 when a directory's mIoU (with --foreground its Jaccard, with --detections its AP50) is
-            below this.
+        fail_under: Exit with 4 when a directory's mIoU (with --foreground its Jaccard, with --detections or
+            --instances its AP50) is below this.
     """
     if json and csv == Path("-"):
         raise UsageError("--json and --csv -: both would go to stdout; give --csv a file")
@@ -149,12 +153,14 @@ def notes(result: Evaluation) -> list[str]:
 
 
 def _object_notes(result: Evaluation, left: str) -> list[str]:
-    """What the numbers of boxes mean."""
-    lines = [
-        f"split {result.split}, {result.images} images{left}, truth {result.truth}",
+    """What the numbers of boxes, or of instances, mean."""
+    rule = (
         "AP50: overlap 0.5, VOC 2012's area under the curve (VOC07: at eleven points), difficult objects and crowds "
-        "passed over; COCO: mean over overlaps 0.5 to 0.95, crowds passed over",
-    ]
+        "passed over; COCO: mean over overlaps 0.5 to 0.95, crowds passed over"
+    )
+    if result.protocol is not None:
+        rule = f"AP50, AP70, AP75: AP^r, {_PROTOCOLS[result.protocol]}; COCO: mean over overlaps 0.5 to 0.95"
+    lines = [f"split {result.split}, {result.images} images{left}, truth {result.truth}", rule]
     why = "asked for, where they occur" if result.restricted else "those in the truth"
     for row in result.rows:
         absent = f"; {row.missing} dropped images count as without a box" if row.missing else ""

@@ -53,13 +53,13 @@ def judge_boxes(
     from wsscli.steps.train_det import read_boxes, with_boxes
 
     sides = [open_detections(path) for path in directories]
-    dataset = with_boxes(_dataset(sides, data), boxes)
+    dataset = with_boxes(dataset_of(sides, data), boxes)
     table = dataset.classes
     wanted = [table.id(name) for name in classes if name != "background"] if classes else list(range(1, len(table)))
     for side in sides:
         if side.manifest is not None:
             check_table(side.manifest.classes, side.path, table, dataset.root)
-    names, lacking = _images(sides, dataset, missing, part)
+    names, lacking = images_of(sides, dataset, missing, part)
     where = str(dataset.root if boxes is None else boxes)
     if part.dry_run:
         shown = ", ".join(map(str, directories))
@@ -77,7 +77,7 @@ def judge_boxes(
     )  # fmt: skip
 
 
-def _dataset(sides: Sequence[DetectionDir], data: Data) -> Dataset:
+def dataset_of(sides: Sequence[DetectionDir], data: Data) -> Dataset:
     """The data set that all directories speak of."""
     manifests = [side.manifest for side in sides if side.manifest is not None]
     split = data.split
@@ -92,7 +92,7 @@ def _dataset(sides: Sequence[DetectionDir], data: Data) -> Dataset:
     return dataset_for(replace(data, split=split), manifests[0] if manifests else None)
 
 
-def _images(sides: Sequence[DetectionDir], dataset: Dataset, missing: str, part: Run) -> tuple[list[str], list[int]]:
+def images_of(sides: Sequence[DetectionDir], dataset: Dataset, missing: str, part: Run) -> tuple[list[str], list[int]]:
     """The images to judge, and how many of them each directory has dropped."""
     from wsscli.maskdir.manifest import ids_digest
 

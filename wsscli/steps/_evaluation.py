@@ -22,14 +22,14 @@ VERSION = 1
 
 # in the order of table and CSV; each is documented at wsscli.evaluate.summary.Summary
 NUMBERS = (
-    "ap50", "ap50_voc07", "ap_coco", "ap50_coco", "ap75_coco",
+    "ap50", "ap70", "ap75", "ap50_voc07", "ap_coco", "ap50_coco", "ap75_coco",
     "jaccard", "miou", "boundary_miou", "pixel_accuracy", "mean_accuracy", "mean_precision", "mean_recall", "coverage",
     "foreground_precision", "foreground_recall", "foreground_coverage", "background_precision", "pixels",
     "unlabelled_pixels",
 )  # fmt: skip
 PER_CLASS = (
-    "ap50", "ap50_voc07", "ap_coco", "ap50_coco", "ap75_coco", "objects", "jaccard", "images", "iou", "boundary_iou",
-    "accuracy", "precision", "recall",
+    "ap50", "ap70", "ap75", "ap50_voc07", "ap_coco", "ap50_coco", "ap75_coco", "objects", "jaccard", "images", "iou",
+    "boundary_iou", "accuracy", "precision", "recall",
 )  # fmt: skip
 
 
@@ -94,7 +94,8 @@ class Evaluation:
         restricted: whether `--classes` restricts the means.
         classes: the class table of the matrices.
         foreground: without classes: Jaccard index of every image, averaged per class, then over the classes.
-        objects: what was judged one by one instead of pixels: `boxes`; None for masks.
+        objects: what was judged one by one instead of pixels: `boxes` or `instances`; None for masks.
+        protocol: by which rule instances were judged.
     """
 
     split: str
@@ -109,12 +110,13 @@ class Evaluation:
     comparisons: list[Comparison]
     foreground: bool = False
     objects: str | None = None
+    protocol: str | None = None
 
     @property
     def measure(self) -> tuple[str, str]:
         """The number that counts: its key among `numbers`, and its name."""
         if self.objects:
-            return "ap50", "AP50"
+            return "ap50", "AP50" if self.objects == "boxes" else "AP^r at 0.5"
         return ("jaccard", "foreground Jaccard") if self.foreground else ("miou", "mIoU")
 
     @property
@@ -156,6 +158,7 @@ class Evaluation:
             "version": VERSION,
             **({"foreground": True} if self.foreground else {}),
             **({"objects": self.objects} if self.objects else {}),
+            **({"protocol": self.protocol} if self.protocol else {}),
             "split": self.split,
             "truth": self.truth,
             "images": self.images,

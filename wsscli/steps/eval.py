@@ -59,6 +59,8 @@ def evaluate(
     boundary: bool = False,
     foreground: bool = False,
     detections: bool = False,
+    instances: bool = False,
+    protocol: Literal["sds", "fcis"] = "sds",
     boxes: Path | None = None,
     bootstrap: bool = False,
     draws: int = 1000,
@@ -67,7 +69,7 @@ def evaluate(
 ) -> Evaluation | None:
     """Score masks, seeds or score maps against true masks: one confusion matrix over the whole set.
 
-    With --detections boxes are judged instead, against true boxes.
+    With --detections boxes are judged instead, against true boxes; with --instances the masks of single objects.
 
     Args:
         directories: Mask directories, score directories, or plain folders of indexed PNGs; - reads one from stdin.
@@ -82,6 +84,11 @@ def evaluate(
         foreground: Judge foreground against background, without classes: Jaccard index of every image (but those whose
             truth has no foreground), averaged per class of the images' labels (a class folder), then over these.
         detections: Judge boxes that `wss detect` found: average precision, VOC 2012's, VOC 2007's and COCO's.
+        instances: Judge single objects that `wss detect --instances` cut out: AP^r at overlaps 0.5, 0.7, 0.75, and
+            COCO's. The truth is VOC's SegmentationObject, and without it every object that is alone of its class in its
+            image: the class's pixels inside its box.
+        protocol: Of AP^r. sds: more than the overlap, with the best object that none has hit before, area under the
+            curve; fcis: the overlap or more, with the best object, eleven points.
         boxes: With --detections: true boxes from this list instead of the data set's own.
         bootstrap: Add the paired interval of each further directory's mIoU (or Jaccard) against the first's.
         draws: Draws of the bootstrap.
@@ -105,12 +112,24 @@ def evaluate(
         "truth": truth, "unlabelled": unlabelled != "miss", "background": background, "sweep": sweep,
         "boundary": boundary, "foreground": foreground, "bootstrap": bootstrap,
     }  # fmt: skip
-    if detections:
+    if protocol != "sds" and not instances:
+        raise UsageError(f"--protocol {protocol}: is one of judging objects; add --instances, or leave it out")
+    if detections or instances:
         from wsscli.steps._detections import judge_boxes
+        from wsscli.steps._instances import judge_instances
 
+        if detections and instances:
+            raise UsageError("--detections and --instances: judge boxes and objects each by itself")
         strange = [name for name, given in asked.items() if given]
         if strange:
-            raise UsageError(f"--{strange[0]}: judges masks; leave it out with --detections")
+            which = "detections" if detections else "instances"
+            raise UsageError(f"--{strange[0]}: judges masks; leave it out with --{which}")
+        if instances and boxes is not None:
+            raise UsageError("--boxes: the truth of instances is that of the data set; leave it out with --instances")
+        if instances:
+            return judge_instances(
+                directories, protocol=protocol, classes=classes, missing=missing, data=data, part=part.run
+            )
         return judge_boxes(directories, boxes=boxes, classes=classes, missing=missing, data=data, part=part.run)
     if boxes is not None:
         raise UsageError("--boxes: true boxes judge detections; add --detections, or leave it out")
