@@ -383,7 +383,7 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'eval')
-            words='--truth --classes --unlabelled --missing --background --sweep --boundary --foreground --detections --boxes --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --fail-under --help'
+            words='--truth --classes --unlabelled --missing --background --sweep --boundary --foreground --detections --instances --protocol --boxes --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --fail-under --help'
             case "$before" in
                 --truth) words=''; value=1 ;;
                 --classes) words=''; value=1 ;;
@@ -391,6 +391,7 @@ _wss() {
                 --missing) words='error background skip'; value=1 ;;
                 --background) words=''; value=1 ;;
                 --sweep) words=''; value=1 ;;
+                --protocol) words='sds fcis'; value=1 ;;
                 --boxes) words=''; value=1 ;;
                 --draws) words=''; value=1 ;;
                 --data) words=''; value=1 ;;
