@@ -16,6 +16,10 @@ FIELDS = {
         "run", "seed", "epoch", "precision", "recall", "iou", "coverage", "foreground_precision", "foreground_recall",
         "background_precision", "command",
     ],
+    "detections.csv": [
+        "run", "seed", "split", "images", "ap50", "ap70", "ap75", "ap50_voc07", "ap_coco", "ap50_coco", "ap75_coco",
+        "protocol", "ledger", "step_seconds", "date", "command",
+    ],
     "intervals.csv": ["first", "second", "split", "difference", "low", "high", "resolved", "command"],
 }  # fmt: skip
 

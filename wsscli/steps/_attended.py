@@ -128,7 +128,8 @@ def _true_boxes(dataset: Dataset) -> Callable[[str], tuple[Corners, NDArray[np.i
         found = require_boxes(dataset, [name])[name]
         height, width = dataset.size(name)
         kept = ~found.crowd
-        return found.boxes[kept] / np.array([width, height, width, height], np.float32), found.labels[kept]
+        shares: Corners = (found.boxes[kept] / np.array([width, height, width, height])).astype(np.float32)
+        return shares, found.labels[kept]
 
     return read
 
