@@ -33,6 +33,36 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
+def found(net: DASNet, image: torch.Tensor) -> list[torch.Tensor]:
+    """The detector's features; its boxes are found on the way."""
+    maps = net.maps(image)
+    net.detector.detections(net.detector.found(maps), threshold=0.3)
+    return maps
+
+
+def of_classes(net: DASNet, image: torch.Tensor, boxes: torch.Tensor) -> tuple[float, float, float]:
+    """Seconds of the forward pass for so many classes (count,2,4), of its attention, of its assembling."""
+    maps = net.maps(image)
+    count = len(boxes)
+    return (
+        seconds(lambda: net.of_class([m.expand(count, -1, -1, -1) for m in found(net, image)], boxes)),
+        seconds(lambda: attend([m.expand(count, -1, -1, -1) for m in maps], boxes)),
+        0.0,
+    )
+
+
+def of_boxes(net: DASNet, image: torch.Tensor, boxes: torch.Tensor) -> tuple[float, float, float]:
+    """The same for the objects in so many boxes (count,4)."""
+    count = len(boxes)
+    shared = [m.expand(count, -1, -1, -1) for m in net.maps(image)]
+    positions = net.segment.positions(net.segment.features(attend(shared, boxes[:, None])))
+    return (
+        seconds(lambda: net.of_box([m.expand(count, -1, -1, -1) for m in found(net, image)], boxes)),
+        seconds(lambda: attend(shared, boxes[:, None])),
+        seconds(lambda: assemble(positions, boxes[:, None])),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
@@ -46,37 +76,13 @@ def main() -> None:
         net = DASNet(SSD.build(name, ClassTable.of(VOC_NAMES)), instances=True).eval()
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         image = torch.randn(1, 3, net.size, net.size).contiguous(memory_format=torch.channels_last)
-        corners = torch.rand(64, 2, 2).sort(1).values.flatten(1)[:, [0, 1, 2, 3]]
+        boxes = torch.rand(64, 2, 2).sort(1).values.flatten(1)  # x0, y0, x1, y1
         with torch.inference_mode():
-            maps = net.maps(image)
-
-            def found() -> list[torch.Tensor]:
-                maps = net.maps(image)
-                net.detector.detections(net.detector.found(maps), threshold=0.3)
-                return maps
-
             for count in map(int, given.classes.split(",")):
-                boxes = corners[: 2 * count].view(count, 2, 4)
-                rows = [
-                    (
-                        seconds(lambda: net.of_class([m.expand(count, -1, -1, -1) for m in found()], boxes)),
-                        seconds(lambda: attend([m.expand(count, -1, -1, -1) for m in maps], boxes)),
-                        0.0,
-                    )
-                    for _ in range(given.rounds)
-                ]
+                some = boxes[: 2 * count].view(count, 2, 4)
+                rows = [of_classes(net, image, some) for _ in range(given.rounds)]
                 show(name, f"masks of {count} class{'es' * (count > 1)}", rows)
-            boxes = corners[: given.boxes]
-            shared = [m.expand(given.boxes, -1, -1, -1) for m in maps]
-            positions = net.segment.positions(net.segment.features(attend(shared, boxes[:, None])))
-            rows = [
-                (
-                    seconds(lambda: net.of_box([m.expand(given.boxes, -1, -1, -1) for m in found()], boxes)),
-                    seconds(lambda: attend(shared, boxes[:, None])),
-                    seconds(lambda: assemble(positions, boxes[:, None])),
-                )
-                for _ in range(given.rounds)
-            ]
+            rows = [of_boxes(net, image, boxes[: given.boxes]) for _ in range(given.rounds)]
             show(name, f"objects of {given.boxes} boxes", rows)
 
 

@@ -15,6 +15,7 @@ import json
 import shlex
 import sys
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 from rows import FIELDS, append, has
@@ -112,7 +113,7 @@ def main() -> None:
     for number in NUMBERS:
         if number in wanted:
             chain.arm(number)
-    for first, second in zip(NUMBERS, NUMBERS[1:], strict=False):
+    for first, second in pairwise(NUMBERS):
         if first in wanted and second in wanted:
             chain.interval(chain.name(f"seg{first}"), chain.name(f"seg{second}"))
     if "instances" in wanted:
