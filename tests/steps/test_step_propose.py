@@ -200,7 +200,7 @@ def test_missing_images(scenes, message):
 def test_what_eval_refuses(scenes, message):
     out = made(scenes, lambda name: near(scenes, name))
     assert message(UsageError, evaluate, [out], proposals=True, sweep="0.1,0.2") == (
-        "--sweep does not go with --proposals, which has no classes and no masks to compare"
+        "--sweep: does not go with --proposals; leave one of them out"
     )
     assert message(UsageError, evaluate, [out], proposals=True, keep=(0, 5)) == (
         "--keep 0: give numbers of proposals, each 1 or more"

@@ -16,12 +16,22 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _LOG_WIDTH = 1000
+_AP = {
+    "ap50": "AP50", "ap70": "AP70", "ap75": "AP75", "ap50_voc07": "AP50 VOC07", "ap_coco": "AP COCO",
+    "ap50_coco": "AP50 COCO", "ap75_coco": "AP75 COCO",
+}  # fmt: skip
+_PROTOCOLS = {
+    "sds": "protocol sds (more than the overlap, the best object that none has hit before, area under the curve)",
+    "fcis": "protocol fcis (the overlap or more, the best object, eleven points)",
+}
 _COLUMNS = {
+    **_AP,
     "jaccard": "Jaccard", "miou": "mIoU", "boundary_miou": "boundary", "pixel_accuracy": "pixel acc",
     "mean_accuracy": "mean acc", "mean_precision": "precision", "mean_recall": "recall", "coverage": "coverage",
     "foreground_precision": "fg prec", "foreground_recall": "fg recall", "foreground_coverage": "fg cover",
 }  # fmt: skip
 _CLASS_COLUMNS = {
+    **_AP, "objects": "objects",
     "jaccard": "Jaccard", "images": "images", "iou": "IoU", "boundary_iou": "boundary", "accuracy": "accuracy",
     "precision": "precision", "recall": "recall",
 }  # fmt: skip
@@ -46,7 +56,7 @@ def finish(
         confusion: Write the confusion matrix to this file, numbers (.csv) or a picture (.png).
         curve: Of --proposals: write the average best overlap over the number kept to this file (.svg).
         fail_under: Exit with 4 when a directory's mIoU (with --foreground its Jaccard, with --proposals its average
-            best overlap) is below this.
+            best overlap, with --detections or --instances its AP50) is below this.
     """
     if json and csv == Path("-"):
         raise UsageError("--json and --csv -: both would go to stdout; give --csv a file")
@@ -182,6 +192,8 @@ def notes(result: Evaluation) -> list[str]:
     """What the numbers of the table mean: images, rules, classes, ledger, intervals."""
     left = f", {result.skipped} without a mask left out" if result.skipped else ""
     left += f", {result.untrue} without a true mask left out" if result.untrue else ""
+    if result.objects:
+        return _object_notes(result, left)
     lines = [
         f"split {result.split}, {_images(result.images)}{left}, truth {result.truth}",
         f"unlabelled predictions: {result.unlabelled}"
@@ -209,6 +221,25 @@ def notes(result: Evaluation) -> list[str]:
         lines.append(
             f"{c.second} - {c.first}: {result.measure[1]} {c.difference:+.4f}, {100 * c.level:g} % interval "
             f"[{c.low:+.4f}, {c.high:+.4f}] over images ({c.draws} draws): {verdict}"
+        )
+    return lines
+
+
+def _object_notes(result: Evaluation, left: str) -> list[str]:
+    """What the numbers of boxes, or of instances, mean."""
+    rule = (
+        "AP50: overlap 0.5, VOC 2012's area under the curve (VOC07: at eleven points), difficult objects and crowds "
+        "passed over; COCO: mean over overlaps 0.5 to 0.95, crowds passed over"
+    )
+    if result.protocol is not None:
+        rule = f"AP50, AP70, AP75: AP^r, {_PROTOCOLS[result.protocol]}; COCO: mean over overlaps 0.5 to 0.95"
+    lines = [f"split {result.split}, {result.images} images{left}, truth {result.truth}", rule]
+    why = "asked for, where they occur" if result.restricted else "those in the truth"
+    for row in result.rows:
+        absent = f"; {row.missing} dropped images count as without a box" if row.missing else ""
+        lines.append(
+            f"{row.directory}: mean over {len(row.classes)} classes ({', '.join(row.classes)}), {why}; ledger: "
+            f"{', '.join(row.ledger) or 'nothing'}{absent}"
         )
     return lines
 
@@ -262,7 +293,7 @@ def _class_table(result: Evaluation, directory: str, per_class: dict[str, dict[s
 
 
 def _text(value: float, key: str = "") -> str:
-    if key == "images":
+    if key in ("images", "objects"):
         return f"{value:.0f}"
     return "-" if value != value else f"{value:.4f}"
 

@@ -160,10 +160,20 @@ def evaluate_proposals(
 
 
 def _objects(dataset: Dataset, least: float) -> tuple[Callable[[str], Objects], str]:
+    from wsscli.data.instances import object_classes
     from wsscli.evaluate.proposals import components, instances
 
+    def known(name: str) -> Objects:
+        found = dataset.instances(name)
+        if found is None:
+            raise WssError(
+                f"{dataset.root}: no instance map for image '{name}' (split {dataset.split}); leave the image out with "
+                "--ids, or add it"
+            )
+        return instances(found, object_classes(found, dataset.truth(name)))
+
     if dataset.has_instances:
-        return lambda name: instances(dataset.instances(name), dataset.truth(name)), "instances of SegmentationObject"
+        return known, "instances of SegmentationObject"
     rule = f"connected components of a class, at least {100 * least:g}% of the image"
     return lambda name: components(dataset.truth(name), least=least), rule
 
@@ -212,7 +222,7 @@ def _row(
 
     best = np.concatenate(parts)
     per_class = {}
-    for c in sorted(set(classes)):
+    for c in sorted(set(classes) - {0}):
         of = best[np.asarray(classes) == c]
         last = asdict(qualities(of[:, -1:], counts[-1:])[0])
         del last["kept"]

@@ -22,11 +22,15 @@ VERSION = 1
 
 # in the order of table and CSV; each is documented at wsscli.evaluate.summary.Summary
 NUMBERS = (
+    "ap50", "ap70", "ap75", "ap50_voc07", "ap_coco", "ap50_coco", "ap75_coco",
     "jaccard", "miou", "boundary_miou", "pixel_accuracy", "mean_accuracy", "mean_precision", "mean_recall", "coverage",
     "foreground_precision", "foreground_recall", "foreground_coverage", "background_precision", "pixels",
     "unlabelled_pixels",
 )  # fmt: skip
-PER_CLASS = ("jaccard", "images", "iou", "boundary_iou", "accuracy", "precision", "recall")
+PER_CLASS = (
+    "ap50", "ap70", "ap75", "ap50_voc07", "ap_coco", "ap50_coco", "ap75_coco", "objects", "jaccard", "images", "iou",
+    "boundary_iou", "accuracy", "precision", "recall",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,8 @@ class Evaluation:
         classes: the class table of the matrices.
         foreground: without classes: Jaccard index of every image, averaged per class, then over the classes.
         untrue: images left out by `--missing-truth skip`.
+        objects: what was judged one by one instead of pixels: `boxes` or `instances`; None for masks.
+        protocol: by which rule instances were judged.
     """
 
     split: str
@@ -108,10 +114,14 @@ class Evaluation:
     comparisons: list[Comparison]
     foreground: bool = False
     untrue: int = 0
+    objects: str | None = None
+    protocol: str | None = None
 
     @property
     def measure(self) -> tuple[str, str]:
         """The number that counts: its key among `numbers`, and its name."""
+        if self.objects:
+            return "ap50", "AP50" if self.objects == "boxes" else "AP^r at 0.5"
         return ("jaccard", "foreground Jaccard") if self.foreground else ("miou", "mIoU")
 
     @property
@@ -152,6 +162,8 @@ class Evaluation:
             "format": FORMAT,
             "version": VERSION,
             **({"foreground": True} if self.foreground else {}),
+            **({"objects": self.objects} if self.objects else {}),
+            **({"protocol": self.protocol} if self.protocol else {}),
             "split": self.split,
             "truth": self.truth,
             "images": self.images,
@@ -210,6 +222,8 @@ def write_confusion(evaluation: Evaluation, path: Path) -> None:
     """
     if path.suffix not in (".csv", ".png"):
         raise UsageError(f"--confusion {path}: the file's name must end in .csv (numbers) or .png (a picture)")
+    if evaluation.objects:
+        raise UsageError(f"--confusion {path}: there is none of {evaluation.objects}; leave it out")
     rows = evaluation.judged
     if len(rows) != 1:
         raise UsageError(f"--confusion {path}: a matrix is of one directory, here are {len(rows)}; judge one by itself")

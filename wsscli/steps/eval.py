@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from wsscli.errors import UsageError
 from wsscli.steps._coding import refuse_black_and_white, refuse_black_and_white_truth
 from wsscli.steps._data import Data
+from wsscli.steps._detections import judge_boxes
 from wsscli.steps._eval_proposals import ProposalEvaluation, evaluate_proposals
 from wsscli.steps._evaluation import Comparison, Evaluation, Row
+from wsscli.steps._instances import judge_instances
 from wsscli.steps._jaccard import check_options, chosen_groups, compare, foreground_row, groups_of
 from wsscli.steps._judge import Judge, Side, Tally, choose_side
 from wsscli.steps._run import Run, one_thread_libraries
@@ -64,12 +66,18 @@ def evaluate(
     proposals: bool = False,
     keep: tuple[int, ...] | None = None,
     min_object: float = 0.02,
+    detections: bool = False,
+    instances: bool = False,
+    protocol: Literal["sds", "fcis"] = "sds",
+    boxes: Path | None = None,
     bootstrap: bool = False,
     draws: int = 1000,
     data: Data = Data(),
     part: Part = Part(),
 ) -> Evaluation | ProposalEvaluation | None:
     """Score masks, seeds or score maps against true masks: one confusion matrix over the whole set.
+
+    With --detections boxes are judged instead, against true boxes; with --instances the masks of single objects.
 
     Args:
         directories: Mask directories, score directories, or plain folders of indexed PNGs; - reads one from stdin.
@@ -89,6 +97,13 @@ def evaluate(
             else connected components of a class.
         keep: Of --proposals: how many of the best are kept, several numbers; 10 to 2000 by default.
         min_object: Of --proposals: smallest share of the image that makes a connected component an object.
+        detections: Judge boxes that `wss detect` found: average precision, VOC 2012's, VOC 2007's and COCO's.
+        instances: Judge single objects that `wss detect --instances` cut out: AP^r at overlaps 0.5, 0.7, 0.75, and
+            COCO's. The truth is VOC's SegmentationObject, and without it every object that is alone of its class in its
+            image: the class's pixels inside its box.
+        protocol: Of AP^r. sds: more than the overlap, with the best object that none has hit before, area under the
+            curve; fcis: the overlap or more, with the best object, eleven points.
+        boxes: With --detections: true boxes from this list instead of the data set's own.
         bootstrap: Add the paired interval of each further directory's mIoU (or Jaccard) against the first's.
         draws: Draws of the bootstrap.
         data: The data set with the true masks; taken from the directories' manifests where it is left out.
@@ -107,17 +122,36 @@ def evaluate(
     from wsscli.evaluate.sweep import parse_range
     from wsscli.maskdir.maskdir import open_maskdir
 
-    if proposals:
-        others = {
-            "truth": truth, "classes": classes, "background": background, "sweep": sweep, "boundary": boundary,
-            "foreground": foreground, "bootstrap": bootstrap,
-        }  # fmt: skip
-        given = [name for name, value in others.items() if value]
-        if given:
-            raise UsageError(f"--{given[0]} does not go with --proposals, which has no classes and no masks to compare")
-        return evaluate_proposals(directories, keep=keep, missing=missing, least=min_object, data=data, run=part.run)
-    if keep is not None or min_object != 0.02:
+    modes = [
+        name
+        for name, given in (("proposals", proposals), ("detections", detections), ("instances", instances))
+        if given
+    ]
+    if len(modes) > 1:
+        raise UsageError(f"--{modes[0]} and --{modes[1]}: judge each by itself, leave one of them out")
+    if protocol != "sds" and not instances:
+        raise UsageError(f"--protocol {protocol}: is one of judging objects; add --instances, or leave it out")
+    if boxes is not None and not detections:
+        raise UsageError("--boxes: true boxes judge detections; add --detections, or leave it out")
+    if (keep is not None or min_object != 0.02) and not proposals:
         raise UsageError("--keep and --min-object are of --proposals; give it too, or leave them out")
+    if modes:
+        others = {
+            "truth": truth, "unlabelled": unlabelled != "miss", "missing_truth": missing_truth != "error",
+            "background": background, "sweep": sweep, "boundary": boundary, "foreground": foreground,
+            "bootstrap": bootstrap, "classes": classes if proposals else None,
+        }  # fmt: skip
+        strange = [name.replace("_", "-") for name, given in others.items() if given]
+        if strange:
+            raise UsageError(f"--{strange[0]}: does not go with --{modes[0]}; leave one of them out")
+    if proposals:
+        return evaluate_proposals(directories, keep=keep, missing=missing, least=min_object, data=data, run=part.run)
+    if detections:
+        return judge_boxes(directories, boxes=boxes, classes=classes, missing=missing, data=data, part=part.run)
+    if instances:
+        return judge_instances(
+            directories, protocol=protocol, classes=classes, missing=missing, data=data, part=part.run
+        )
     if bootstrap and (len(directories) < 2 or sweep):
         have = "a sweep" if sweep else f"{len(directories)} directory"
         raise UsageError(f"--bootstrap compares two or more directories, but there is {have}; leave it out")
