@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsscli.cli.eval import check, notes
+from wsscli.cli.eval import check, finish
 from wsscli.errors import FailUnderError, UsageError, WssError
 from wsscli.maskdir.detections import Detected, entries_of
 from wsscli.maskdir.manifest import read_manifest, write_manifest
 from wsscli.maskdir.png import write_mask
 from wsscli.maskdir.writer import Output
 from wsscli.steps._data import Data, data_ref, dataset_for
-from wsscli.steps._evaluation import csv_text, write_confusion
+from wsscli.steps._evaluation import csv_text
 from wsscli.steps._run import Plan, Run, per_image
 from wsscli.steps.eval import Part, evaluate
 
@@ -77,7 +77,8 @@ def test_the_numbers(devkit):
     out = directory(devkit)
     result = evaluate([out], detections=True)
     (row,) = result.rows
-    assert (result.split, result.images, result.objects, result.measure) == ("val", 4, "boxes", ("ap50", "AP50"))
+    assert (result.split, result.images, result.kind) == ("val", 4, "boxes")
+    assert result.measured() == [(str(out), "AP50", row.numbers["ap50"], "")]
     assert row.ledger == ["boxes"]
     assert row.classes == ["cat", "dog"]  # no cow in the truth; the difficult dog of c is passed over
     cat, dog = row.per_class["cat"], row.per_class["dog"]
@@ -97,19 +98,19 @@ def test_json_csv_notes_and_fail_under(devkit):
     assert list(plain["rows"][0]["per_class"]) == ["cat"]
     header, row = csv.reader(io.StringIO(csv_text(result.to_table(per_class=True))))
     assert float(row[header.index("ap50:cat")]) == pytest.approx(2 / 3)
-    assert notes(result) == [
+    assert result.notes() == [
         f"split val, 4 images, truth {devkit}",
         "AP50: overlap 0.5, VOC 2012's area under the curve (VOC07: at eleven points), difficult objects and crowds "
         "passed over; COCO: mean over overlaps 0.5 to 0.95, crowds passed over",
-        f"{devkit.parent}/found: mean over 1 classes (cat), asked for, where they occur; ledger: boxes",
+        f"{devkit.parent}/found: mean over 1 class (cat), asked for, where they occur; ledger: boxes",
     ]
     check(result, 0.6)
     with pytest.raises(FailUnderError) as error:
         check(result, 0.7)
     assert str(error.value) == (f"{devkit.parent}/found: AP50 0.6667 on split val is under --fail-under 0.7")
     with pytest.raises(UsageError) as error:
-        write_confusion(result, devkit / "x.csv")
-    assert str(error.value) == f"--confusion {devkit}/x.csv: there is none of boxes; leave it out"
+        finish(result, confusion=devkit / "x.csv")
+    assert str(error.value) == f"--confusion {devkit}/x.csv: there is no confusion matrix of boxes; leave it out"
 
 
 def test_part_of_the_images_and_several_directories(devkit):
@@ -158,7 +159,7 @@ def test_dropped_images(devkit):
     counted = evaluate([out], detections=True, missing="background")
     assert (counted.images, counted.rows[0].missing) == (4, 1)
     assert counted.rows[0].per_class["cat"]["ap50"] == 1
-    assert notes(counted)[-1].endswith("ledger: boxes; 1 dropped images count as without a box")
+    assert counted.notes()[-1].endswith("ledger: boxes; 1 dropped image counts as without boxes")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_options_of_masks(devkit, option):
 
 def test_boxes_judge_detections_only(devkit):
     assert message(UsageError, [devkit], boxes=devkit, detections=False) == (
-        "--boxes: true boxes judge detections; add --detections, or leave it out"
+        "--boxes: is an option of --detections; add that, or leave --boxes out"
     )
 
 

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsscli.cli.eval import notes
 from wsscli.errors import UsageError, WssError
 from wsscli.evaluate.instances import encode
 from wsscli.maskdir.png import write_mask
 from wsscli.maskdir.writer import Output
 from wsscli.steps._data import Data, data_ref, dataset_for
-from wsscli.steps._instances import read_instances
+from wsscli.steps._eval_instances import read_instances
 from wsscli.steps._run import Plan, Run, per_image
 from wsscli.steps.eval import evaluate
 
@@ -76,13 +75,13 @@ def test_only_what_is_alone_of_its_class_is_judged(devkit):
 
     result = evaluate([directory(devkit, work)], instances=True)
     (row,) = result.rows
-    assert (result.objects, result.protocol, result.images) == ("instances", "sds", 3)
+    assert (result.kind, result.protocol, result.images) == ("instances", "sds", 3)
     assert row.classes == ["cat", "dog"] and row.ledger == ["boxes"]
     assert row.per_class["cat"]["objects"] == 2 and row.per_class["cat"]["ap50"] == 1
     # one of dog's two images is judged: a wrong one before the right one
     assert row.per_class["dog"]["objects"] == 1 and row.per_class["dog"]["ap50"] == 0.5
-    assert row.numbers["ap50"] == 0.75 and result.measure == ("ap50", "AP^r at 0.5")
-    assert any("protocol sds (more than the overlap" in line for line in notes(result))
+    assert row.numbers["ap50"] == 0.75 and result.measured()[0].name == "AP^r at 0.5"
+    assert any("protocol sds (more than the overlap" in line for line in result.notes())
 
 
 def test_the_three_overlaps(devkit):
@@ -109,7 +108,7 @@ def test_protocols_differ_at_the_very_overlap(devkit):
         evaluate([out], instances=True, protocol=rule, classes=("background", "cat")) for rule in ("sds", "fcis")
     )
     assert sds.rows[0].numbers["ap50"] == 0 and fcis.rows[0].numbers["ap50"] == pytest.approx(1)
-    assert fcis.to_json()["protocol"] == "fcis" and any("protocol fcis" in line for line in notes(fcis))
+    assert fcis.to_json()["protocol"] == "fcis" and any("protocol fcis" in line for line in fcis.notes())
 
 
 def test_an_object_map_judges_every_object(devkit):
@@ -133,14 +132,14 @@ def text_of(kind, *arguments, **options):
 def test_options_that_do_not_go_together(devkit):
     out = directory(devkit)
     assert text_of(UsageError, [out], instances=False, protocol="fcis") == (
-        "--protocol fcis: is one of judging objects; add --instances, or leave it out"
+        "--protocol: is an option of --instances; add that, or leave --protocol out"
     )
     assert text_of(UsageError, [out], detections=True) == (
         "--detections and --instances: judge each by itself, leave one of them out"
     )
     assert text_of(UsageError, [out], sweep="0.1") == ("--sweep: does not go with --instances; leave one of them out")
     assert text_of(UsageError, [out], boxes=devkit / "x") == (
-        "--boxes: true boxes judge detections; add --detections, or leave it out"
+        "--boxes: does not go with --instances; leave one of them out"
     )
 
 

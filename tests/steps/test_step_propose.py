@@ -170,7 +170,7 @@ def test_curve_csv_and_limit(scenes, tmp_path, message):
         f"--curve {tmp_path}/c.png: the file's name must end in .svg"
     )
     assert message(UsageError, finish, result, confusion=tmp_path / "c.csv") == (
-        f"--confusion {tmp_path}/c.csv: proposals have no classes, so no confusion matrix; leave it out"
+        f"--confusion {tmp_path}/c.csv: there is no confusion matrix of proposals; leave it out"
     )
     masks = evaluate([scenes.masks("masks")])
     assert message(UsageError, finish, masks, curve=tmp_path / "c.svg") == (
@@ -209,7 +209,7 @@ def test_what_eval_refuses(scenes, message):
         "--min-object 2: give a share of the image, 0 to 1"
     )
     assert message(UsageError, evaluate, [scenes.masks("masks")], keep=(5,)) == (
-        "--keep and --min-object are of --proposals; give it too, or leave them out"
+        "--keep: is an option of --proposals; add that, or leave --keep out"
     )
     assert message(WssError, evaluate, [out], proposals=True, min_object=1.0) == (
         f"{scenes.root}: no object in the 4 images of split train; connected components of a class, at least 100% of "

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from wsscli.errors import WssError
 from wsscli.steps._data import Data
-from wsscli.steps._detections import dataset_of, images_of
-from wsscli.steps._evaluation import Evaluation, Row
+from wsscli.steps._eval_objects import ObjectEvaluation, ObjectRow, open_case
 from wsscli.steps._run import Run
-from wsscli.steps._sources import check_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from wsscli.classes import ClassTable
     from wsscli.data.instances import TrueInstances
     from wsscli.evaluate.instances import Instance
@@ -25,64 +21,57 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("wsscli")
 OVERLAPS = {"ap50": 0.5, "ap70": 0.7, "ap75": 0.75}
+_PROTOCOLS = {
+    "sds": "protocol sds (more than the overlap, the best object that none has hit before, area under the curve)",
+    "fcis": "protocol fcis (the overlap or more, the best object, eleven points)",
+}
 
 
-def judge_instances(
+def evaluate_instances(
     directories: Sequence[Path],
     *,
     protocol: Literal["sds", "fcis"],
     classes: Sequence[str] | None,
     missing: str,
     data: Data,
-    part: Run,
-) -> Evaluation | None:
+    run: Run,
+) -> ObjectEvaluation | None:
     """Average precision of the instances that `wss detect --instances` cut out; AP^r.
 
     Args:
-        directories: what is judged, or files in COCO's results form.
         protocol: see `evaluate.instances.average_precision`.
-        classes: names that the means run over; None for all that occur in the truth. `background` is passed over.
-        missing: what an image is that was dropped: `error`, `background` (nothing was found in it), or `skip`.
-        data, part: the data set and which of its images; see `evaluate`.
+        directories, classes, missing, data, run: see `open_case`.
 
     Returns:
         The numbers; None under `dry_run`.
 
     Raises:
-        WssError: a directory is of other images, split or classes than the truth; nothing in the truth can be judged;
-            the file of instances is lacking or damaged.
+        WssError: see `open_case`; nothing in the truth can be judged; the file of instances is lacking or damaged.
     """
     from wsscli.data.instances import true_instances
-    from wsscli.maskdir.detections import open_detections
 
-    sides = [open_detections(path) for path in directories]
-    dataset = dataset_of(sides, data)
-    table = dataset.classes
-    for side in sides:
-        if side.manifest is not None:
-            check_table(side.manifest.classes, side.path, table, dataset.root)
-    names, lacking = images_of(sides, dataset, missing, part)
-    if part.dry_run:
+    case = open_case(directories, classes=classes, missing=missing, data=data, run=run)
+    dataset, names = case.dataset, case.names
+    if run.dry_run:
         shown = ", ".join(map(str, directories))
         log.info("would judge the instances of %s on %d images of %s", shown, len(names), dataset.root)
         return None
     truth = {name: true_instances(dataset, name) for name in names}
-    wanted = [table.id(name) for name in classes if name != "background"] if classes else list(range(1, len(table)))
     there = {int(label) for found in truth.values() for label in found.labels}
-    chosen = [c for c in wanted if c in there]
+    chosen = [c for c in case.wanted if c in there]
     if not chosen:
         raise WssError(
             f"{dataset.root}: no object to judge in {len(names)} images of split {dataset.split}; without "
             "SegmentationObject only an object that is alone of its class in its image can be"
         )
     rows = [
-        _row(side, truth, table, dataset.split, chosen, protocol, absent)
-        for side, absent in zip(sides, lacking, strict=True)
+        ObjectRow.of(side, _per_class(side, truth, dataset.classes, chosen, protocol), absent)
+        for side, absent in zip(case.sides, case.lacking, strict=True)
     ]
-    skipped = len(part.select(dataset.ids)) - len(names)
-    return Evaluation(
-        dataset.split, str(dataset.root), len(names), skipped, "", missing, bool(classes), table, rows, [],
-        objects="instances", protocol=protocol,
+    rule = f"AP50, AP70, AP75: AP^r, {_PROTOCOLS[protocol]}; COCO: mean over overlaps 0.5 to 0.95"
+    return ObjectEvaluation(
+        "instances", dataset.split, str(dataset.root), len(names), case.skipped, bool(classes), rule, "AP^r at 0.5",
+        rows, protocol,
     )  # fmt: skip
 
 
@@ -117,17 +106,13 @@ def read_instances(path: Path) -> list[Instance]:
     return found
 
 
-def _row(
+def _per_class(
     side: DetectionDir,
     truth: Mapping[str, TrueInstances],
     table: ClassTable,
-    split: str,
     chosen: Sequence[int],
     protocol: Literal["sds", "fcis"],
-    absent: int,
-) -> Row:
-    import numpy as np
-
+) -> dict[str, dict[str, float]]:
     from wsscli.evaluate.instances import Instance, average_precision, coco_ap, encode
     from wsscli.maskdir.detections import INSTANCES
 
@@ -138,7 +123,7 @@ def _row(
         for name, there in truth.items()
         for label, mask in zip(there.labels, there.masks, strict=True)
     ]
-    per_class: dict[str, dict[str, float]] = {}
+    per_class = {}
     for c in chosen:
         mine, theirs = ([item for item in items if item.label == c] for items in (found, true))
         values = {key: average_precision(mine, theirs, overlap, protocol) for key, overlap in OVERLAPS.items()}
@@ -147,13 +132,7 @@ def _row(
             **values, "ap_coco": coco["AP"], "ap50_coco": coco["AP50"], "ap75_coco": coco["AP75"],
             "objects": float(len(theirs)),
         }  # fmt: skip
-    keys = [key for key in next(iter(per_class.values())) if key != "objects"]
-    numbers: dict[str, Any] = {key: float(np.mean([values[key] for values in per_class.values()])) for key in keys}
-    manifest = side.manifest
-    return Row(
-        str(side.path), "instances", None, list(manifest.supervision) if manifest else ["unknown"], split, len(truth),
-        absent, list(per_class), numbers, per_class, np.zeros((0, 0), np.int64),
-    )  # fmt: skip
+    return per_class
 
 
 def _judged(found: Sequence[Instance], truth: Mapping[str, TrueInstances], path: Path) -> list[Instance]:
