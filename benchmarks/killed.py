@@ -29,6 +29,8 @@ STEPS = {
     "predict": "predict {train-seg} --split train --scores",
     "refine-round": "refine-round {crf} --rounds 2 --backbone tiny --first-init none --epochs 2 --label-count all "
     "--min-foreground 0 --max-foreground 1",
+    "train-det": "train-det --data {voc} --split train --backbone tiny --init none --iterations 8 --crop-size 129",
+    "detect": "detect {train-det} --split train",
     "grow": "grow {make-seeds} --scores {predict}",
     "propose": "propose --data {voc} --split train --count 100",
     "train-cls-hcp": "train-cls --arch hcp --data {voc} --split train --proposals {propose} --backbone tiny --init none "

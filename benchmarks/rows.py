@@ -21,6 +21,10 @@ FIELDS = {
         "run", "split", "images", "objects", "kept", "average_best_overlap", "recall_50", "recall_70", "step_seconds",
         "command",
     ],
+    "detections.csv": [
+        "run", "seed", "split", "images", "ap50", "ap70", "ap75", "ap50_voc07", "ap_coco", "ap50_coco", "ap75_coco",
+        "protocol", "ledger", "step_seconds", "date", "command",
+    ],
     "intervals.csv": ["first", "second", "split", "difference", "low", "high", "resolved", "command"],
 }  # fmt: skip
 

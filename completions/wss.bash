@@ -36,7 +36,7 @@ _wss() {
                 --hypotheses) words=''; value=1 ;;
                 --loss) words='squared sigmoid'; value=1 ;;
                 --image-share) words=''; value=1 ;;
-                --recipe) words='modern dsrg self-guided hcp hypotheses coarse-to-fine'; value=1 ;;
+                --recipe) words='modern dsrg self-guided hcp hypotheses coarse-to-fine ssd dasnet'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
@@ -234,10 +234,10 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'train-seg')
-            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --label-count --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --label-count --masks-per-class --detector --boxes --instances --attention --box-jitter --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
-                --arch) words='deeplab deeplab-largefov fpn dfpn student'; value=1 ;;
+                --arch) words='deeplab deeplab-largefov fpn dfpn student dasnet'; value=1 ;;
                 --loss) words='ce soft seed balanced-seed'; value=1 ;;
                 --backbone) words=''; value=1 ;;
                 --init) words=''; value=1 ;;
@@ -246,6 +246,11 @@ _wss() {
                 --size) words=''; value=1 ;;
                 --loss-step) words=''; value=1 ;;
                 --label-count) words='single all'; value=1 ;;
+                --masks-per-class) words=''; value=1 ;;
+                --detector) words=''; value=1 ;;
+                --boxes) words=''; value=1 ;;
+                --attention) words='touched paper'; value=1 ;;
+                --box-jitter) words=''; value=1 ;;
                 --boundary) words=''; value=1 ;;
                 --theta-fg) words=''; value=1 ;;
                 --theta-bg) words=''; value=1 ;;
@@ -255,7 +260,7 @@ _wss() {
                 --crf-grad) words='none dsrg'; value=1 ;;
                 --watch-supervision) words=''; value=1 ;;
                 --snapshot-supervision) words=''; value=1 ;;
-                --recipe) words='modern dsrg self-guided hcp hypotheses coarse-to-fine'; value=1 ;;
+                --recipe) words='modern dsrg self-guided hcp hypotheses coarse-to-fine ssd dasnet'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
@@ -282,8 +287,65 @@ _wss() {
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
             esac ;;
+        'train-det')
+            words='-o --out --backbone --init --expand --boxes --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --backbone) words=''; value=1 ;;
+                --init) words=''; value=1 ;;
+                --expand) words=''; value=1 ;;
+                --boxes) words=''; value=1 ;;
+                --recipe) words='modern dsrg self-guided hcp hypotheses coarse-to-fine ssd dasnet'; value=1 ;;
+                --epochs) words=''; value=1 ;;
+                --iterations) words=''; value=1 ;;
+                --batch-size) words=''; value=1 ;;
+                --lr) words=''; value=1 ;;
+                --head-lr) words=''; value=1 ;;
+                --weight-decay) words=''; value=1 ;;
+                --schedule) words='one-cycle poly step constant'; value=1 ;;
+                --dropout) words=''; value=1 ;;
+                --freeze) words=''; value=1 ;;
+                --crop-size) words=''; value=1 ;;
+                --scale-range) words=''; value=1 ;;
+                --jitter) words=''; value=1 ;;
+                --device) words=''; value=1 ;;
+                --checkpoint-seconds) words=''; value=1 ;;
+                --log-every) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
+        'detect')
+            words='-o --out --images --threshold --nms --most --segment --segment-threshold --instances --bf16 --no-bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            case "$before" in
+                -o|--out) words=''; value=1 ;;
+                --images) words=''; value=1 ;;
+                --threshold) words=''; value=1 ;;
+                --nms) words=''; value=1 ;;
+                --most) words=''; value=1 ;;
+                --segment) words=''; value=1 ;;
+                --segment-threshold) words=''; value=1 ;;
+                --device) words=''; value=1 ;;
+                --data) words=''; value=1 ;;
+                --split) words=''; value=1 ;;
+                --format) words='voc coco csv folders images'; value=1 ;;
+                --labels) words=''; value=1 ;;
+                --class-names) words=''; value=1 ;;
+                --class-folders) words=''; value=1 ;;
+                --ids) words=''; value=1 ;;
+                --limit) words=''; value=1 ;;
+                --seed) words=''; value=1 ;;
+                --workers) words=''; value=1 ;;
+            esac ;;
         'predict')
-            words='-o --out --images --masks --no-masks --scores --scales --flip --crf --labels-only --size --output-stride --bf16 --no-bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --images --masks --no-masks --scores --scales --flip --crf --labels-only --size --output-stride --bf16 --no-bf16 --device --box-threshold --box-nms --true-boxes --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --images) words=''; value=1 ;;
@@ -291,6 +353,8 @@ _wss() {
                 --size) words=''; value=1 ;;
                 --output-stride) words=''; value=1 ;;
                 --device) words=''; value=1 ;;
+                --box-threshold) words=''; value=1 ;;
+                --box-nms) words=''; value=1 ;;
                 --data) words=''; value=1 ;;
                 --split) words=''; value=1 ;;
                 --format) words='voc coco csv folders images'; value=1 ;;
@@ -323,7 +387,7 @@ _wss() {
                 --grabcut-iterations) words=''; value=1 ;;
                 --grabcut-init) words='box mask'; value=1 ;;
                 --grabcut-scale) words=''; value=1 ;;
-                --recipe) words='modern dsrg self-guided hcp hypotheses coarse-to-fine'; value=1 ;;
+                --recipe) words='modern dsrg self-guided hcp hypotheses coarse-to-fine ssd dasnet'; value=1 ;;
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
@@ -351,7 +415,7 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'eval')
-            words='--truth --classes --unlabelled --missing --missing-truth --background --sweep --boundary --foreground --proposals --keep --min-object --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --curve --fail-under --help'
+            words='--truth --classes --unlabelled --missing --missing-truth --background --sweep --boundary --foreground --proposals --keep --min-object --detections --instances --protocol --boxes --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --curve --fail-under --help'
             case "$before" in
                 --truth) words=''; value=1 ;;
                 --classes) words=''; value=1 ;;
@@ -362,6 +426,8 @@ _wss() {
                 --sweep) words=''; value=1 ;;
                 --keep) words=''; value=1 ;;
                 --min-object) words=''; value=1 ;;
+                --protocol) words='sds fcis'; value=1 ;;
+                --boxes) words=''; value=1 ;;
                 --draws) words=''; value=1 ;;
                 --data) words=''; value=1 ;;
                 --split) words=''; value=1 ;;
@@ -509,9 +575,9 @@ _wss() {
             esac ;;
         'import '*) words='masks cam-npy proposals sec-cues' ;;
         'export '*) words='voc-server cam-npy' ;;
-        *) words='demo train-cls make-seeds saliency propose argmax crf grabcut guided-filter grow train-seg predict refine-round eval show verify import export methods doctor --help --version' ;;
+        *) words='demo train-cls make-seeds saliency propose argmax crf grabcut guided-filter grow train-seg train-det detect predict refine-round eval show verify import export methods doctor --help --version' ;;
     esac
-    if ((COMP_CWORD == 1)); then words='demo train-cls make-seeds saliency propose argmax crf grabcut guided-filter grow train-seg predict refine-round eval show verify import export methods doctor --help --version'; value=; fi
+    if ((COMP_CWORD == 1)); then words='demo train-cls make-seeds saliency propose argmax crf grabcut guided-filter grow train-seg train-det detect predict refine-round eval show verify import export methods doctor --help --version'; value=; fi
     if [[ -n $words && ( -n $value || $current == -* || "$COMP_CWORD" -eq 1 || $command == *' ' ) ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
     else

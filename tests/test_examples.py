@@ -268,3 +268,23 @@ def test_github_actions(voc, bash, tmp_path, floor, code):
     done = bash(script, tmp_path, WSS_DATA=str(voc), MASKS=str(masks), FLOOR=floor)
     assert done.returncode == code, done.stderr
     assert json.loads((tmp_path / "eval.json").read_text())["split"] == "val"
+
+
+def test_dasnet(voc, tmp_path):
+    script = f"{EXAMPLES / 'dasnet.sh'} {voc} runs/das"
+    quick = {
+        "BACKBONE": "tiny", "MASKS": "1", "DET": "--init none --iterations 2 --batch-size 2 --crop-size 129",
+        "SEG": "--iterations 2 --batch-size 2",
+    }  # fmt: skip
+    done = bash(script, tmp_path, **quick, WSS_SPLIT="val")
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "runs" / "das"
+    drawn = json.loads((out / "seg" / "wss.json").read_text())["options"]["images"]
+    for name, ledger in (("det", ["boxes"]), ("seg", ["boxes", f"masks:{len(drawn)}"])):
+        manifest = json.loads((out / name / "wss.json").read_text())
+        assert manifest["supervision"] == ledger and manifest["split"] == "train"
+    for name in ("val", "upper", "objects"):
+        assert open_maskdir(out / name).manifest.split == "val"
+    assert "AP^r, protocol sds" in done.stderr and json.loads((out / "objects" / "instances.json").read_text())
+    again = bash(script, tmp_path, **quick)
+    assert again.returncode == 0 and again.stderr.count("nothing to do") == 5

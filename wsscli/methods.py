@@ -175,6 +175,31 @@ METHODS: dict[str, Method] = {
         "Feature pyramid with three branches of dilated convolutions.",
         "Jing et al., Coarse-to-Fine Semantic Segmentation from Image-Level Labels, section III-F",
     ),
+    "ssd": Method(
+        "train-det", "", "wsscli.nets.ssd:SSD",
+        "Boxes and classes of objects from feature maps of six resolutions, in one pass.",
+        "Liu et al., SSD: Single Shot MultiBox Detector, ECCV 2016",
+    ),
+    "dasnet": Method(
+        "train-seg", "--arch dasnet --detector DIR", "wsscli.nets.dasnet:DASNet",
+        "Each class is segmented inside its boxes, from a detector's features, by one net for all classes.",
+        "Niu et al., DASNet: Reducing Pixel-level Annotations for Instance and Semantic Segmentation, 2018",
+    ),
+    "attention": Method(
+        "train-seg", "--arch dasnet --attention", "wsscli.nets.attention:attend",
+        "Feature maps kept inside the boxes of one class, zero outside.",
+        "Niu et al., DASNet, 2018, section 3.3",
+    ),
+    "position-sensitive": Method(
+        "train-seg", "--arch dasnet --instances", "wsscli.losses.position_sensitive:position_sensitive",
+        "Single objects: each cell of a box is read from the map of its place, inside against outside.",
+        "Niu et al., DASNet, 2018, section 3.4.2; Li et al., FCIS, CVPR 2017",
+    ),
+    "masks-per-class": Method(
+        "train-seg", "--masks-per-class", "wsscli.data.few:few_per_class",
+        "A few masks of every class, drawn class by class.",
+        "Niu et al., DASNet, 2018, section 4.1",
+    ),
 }  # fmt: skip
 
 

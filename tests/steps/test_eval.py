@@ -16,7 +16,8 @@ from wsscli.maskdir.png import write_mask
 from wsscli.maskdir.scores import Scores
 from wsscli.maskdir.writer import Output
 from wsscli.steps._data import Data
-from wsscli.steps._evaluation import csv_text, matrix_table, write_confusion
+from wsscli.steps._evaluation import csv_text
+from wsscli.steps._mask_evaluation import matrix_table, write_confusion
 from wsscli.steps._run import Plan, Run, open_job, per_image
 from wsscli.steps.eval import Part, evaluate
 
@@ -134,7 +135,7 @@ def test_several_directories_in_one_table(noise, write, voc):
 def test_results_do_not_depend_on_workers_or_chunks(scored, noise, options, monkeypatch):
     folders = [scored] if "sweep" in options else [scored, noise]
     once = evaluate(folders, **options, part=Part(workers=1)).to_json()
-    monkeypatch.setattr("wsscli.steps.eval._CHUNK", 2)
+    monkeypatch.setattr("wsscli.steps._eval_masks._CHUNK", 2)
     assert evaluate(folders, **options, part=Part(workers=3)).to_json() == once
 
 

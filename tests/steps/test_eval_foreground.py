@@ -9,14 +9,15 @@ import pytest
 from PIL import Image
 
 from wsscli.classes import FOREGROUND
-from wsscli.cli.eval import check, notes
+from wsscli.cli.eval import check
 from wsscli.errors import FailUnderError, UsageError, WssError
 from wsscli.maskdir.classfree import class_free
 from wsscli.maskdir.manifest import DataRef
 from wsscli.maskdir.png import write_mask
 from wsscli.maskdir.writer import Output
 from wsscli.steps._data import Data
-from wsscli.steps._evaluation import csv_text, write_confusion
+from wsscli.steps._evaluation import csv_text
+from wsscli.steps._mask_evaluation import write_confusion
 from wsscli.steps._run import Plan, Run, per_image
 from wsscli.steps.eval import evaluate
 
@@ -73,7 +74,7 @@ def test_mean_per_class_folder_then_over_the_folders(mit, found):
     assert (row.empty, row.images, row.missing, row.ledger) == (1, 4, 0, ["unlabelled-images"])
     assert (result.truth, result.split, row.classes) == (str(mit), "all", ["Airplane100", "Horse100"])
     assert row.matrix.tolist()[1] == [100, 140, 0]  # pixels of the object, over all images
-    line = notes(result)[2]
+    line = result.notes()[2]
     assert line == (
         f"{found}: mean over 2 classes (Airplane100, Horse100) of their images' mean; left out: 1 image without "
         "foreground in the truth; ledger: unlabelled-images"
@@ -130,7 +131,7 @@ def test_the_truth_is_its_own_best(mit, found):
     result = evaluate([found, best], foreground=True, bootstrap=True, draws=50)
     assert [row.numbers["jaccard"] for row in result.rows] == [0.5, 1.0]
     assert result.comparisons[0].difference == 0.5 and result.comparisons[0].low < 0.5
-    assert f"{best} - {found}: foreground Jaccard +0.5000, 95 % interval" in notes(result)[-1]
+    assert f"{best} - {found}: foreground Jaccard +0.5000, 95 % interval" in result.notes()[-1]
 
 
 def test_a_missing_ground_truth(mit, found):
@@ -143,7 +144,7 @@ def test_a_missing_ground_truth(mit, found):
     result = evaluate([found], foreground=True, missing_truth="skip")
     assert result.rows[0].per_class == {"Airplane100": {"jaccard": 0.75, "images": 2.0}}
     assert (result.images, result.skipped, result.untrue, result.to_json()["without_truth"]) == (3, 0, 1, 1)
-    assert notes(result)[0] == f"split all, 3 images, 1 without a true mask left out, truth {mit}"
+    assert result.notes()[0] == f"split all, 3 images, 1 without a true mask left out, truth {mit}"
     (found / "masks/Horse100/0001.png").unlink()  # nor does it need a prediction
     (found / "wss.json").unlink()
     options = {"foreground": True, "missing_truth": "skip"}
@@ -242,7 +243,7 @@ def test_an_object_that_is_all_unlabelled_is_no_empty_truth(mit):
         "Airplane100": {"jaccard": 0.5, "images": 1.0}, "Horse100": {"jaccard": 0.0, "images": 1.0}
     }  # fmt: skip
     assert result.to_json()["rows"][0]["undecided"] == 1
-    assert notes(result)[2] == (
+    assert result.notes()[2] == (
         f"{found}: mean over 2 classes (Airplane100, Horse100) of their images' mean; left out: 1 image without "
         "foreground in the truth; left out: 1 image whose foreground is all unlabelled; ledger: nothing"
     )

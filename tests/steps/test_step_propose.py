@@ -170,7 +170,7 @@ def test_curve_csv_and_limit(scenes, tmp_path, message):
         f"--curve {tmp_path}/c.png: the file's name must end in .svg"
     )
     assert message(UsageError, finish, result, confusion=tmp_path / "c.csv") == (
-        f"--confusion {tmp_path}/c.csv: proposals have no classes, so no confusion matrix; leave it out"
+        f"--confusion {tmp_path}/c.csv: there is no confusion matrix of proposals; leave it out"
     )
     masks = evaluate([scenes.masks("masks")])
     assert message(UsageError, finish, masks, curve=tmp_path / "c.svg") == (
@@ -200,7 +200,7 @@ def test_missing_images(scenes, message):
 def test_what_eval_refuses(scenes, message):
     out = made(scenes, lambda name: near(scenes, name))
     assert message(UsageError, evaluate, [out], proposals=True, sweep="0.1,0.2") == (
-        "--sweep does not go with --proposals, which has no classes and no masks to compare"
+        "--sweep: does not go with --proposals; leave one of them out"
     )
     assert message(UsageError, evaluate, [out], proposals=True, keep=(0, 5)) == (
         "--keep 0: give numbers of proposals, each 1 or more"
@@ -209,7 +209,7 @@ def test_what_eval_refuses(scenes, message):
         "--min-object 2: give a share of the image, 0 to 1"
     )
     assert message(UsageError, evaluate, [scenes.masks("masks")], keep=(5,)) == (
-        "--keep and --min-object are of --proposals; give it too, or leave them out"
+        "--keep: is an option of --proposals; add that, or leave --keep out"
     )
     assert message(WssError, evaluate, [out], proposals=True, min_object=1.0) == (
         f"{scenes.root}: no object in the 4 images of split train; connected components of a class, at least 100% of "

@@ -27,6 +27,8 @@ COMMANDS: Table = {
     "guided-filter": ("wsscli.cli.guided_filter", "Refine scores or masks with the guided filter."),
     "grow": ("wsscli.cli.grow", "Grow seeds into confident pixels of score maps (DSRG)."),
     "train-seg": ("wsscli.cli.train_seg", "Train a segmentation network on a mask directory."),
+    "train-det": ("wsscli.cli.train_det", "Train an object detector from boxes."),
+    "detect": ("wsscli.cli.detect", "Find objects with a trained detector."),
     "predict": ("wsscli.cli.predict", "Segment images with a trained network."),
     "refine-round": ("wsscli.cli.refine_round", "Refine masks by networks that learn from them, round by round."),
     "eval": ("wsscli.cli.eval", "Score masks, seeds or score maps against true masks."),

@@ -29,6 +29,7 @@ _TRAINING = {
     "longer": ("longer side", "--size"),
     "scale": ("scale", "--scale-range"),
     "flip": ("flip", "--flip"),
+    "expand": ("expand", "--expand"),
     "jitter": ("jitter", "--jitter"),
     "dropout": ("dropout", "--dropout"),
     "freeze": ("freeze", "--freeze"),
@@ -56,6 +57,7 @@ def tables() -> dict[str, str]:
     commands = {
         "classification": "train-cls", "segmentation": "train-seg", "seeding": "on seeds",
         "self-guided": "--arch self-guided", "hcp": "--arch hcp", "student": "--arch student",
+        "detection": "train-det", "dasnet": "--arch dasnet",
     }  # fmt: skip
     training = {f"{recipe}, {commands[task]}": values for (recipe, task), values in RECIPES.items()}
     return {"recipes": _table(training, _TRAINING), "seeds": _table(SEEDS, _SEEDS)}

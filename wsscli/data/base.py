@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsscli.classes import ClassTable
+from wsscli.data.boxes import Boxes, BoxList, RawBox, check_boxes
 from wsscli.data.ids import first_few
 from wsscli.data.images import Photo, read_image, read_size
 from wsscli.errors import WssError
@@ -30,6 +31,13 @@ class Source(Protocol):
     def truth_missing(self, name: str) -> str | None:
         """The file that lacks where an image has no true mask, without reading any; None where it has one."""
         ...
+
+    def boxes(self, name: str) -> list[RawBox] | None: ...
+
+    @property
+    def has_instances(self) -> bool: ...
+
+    def instances(self, name: str) -> NDArray[np.uint8] | None: ...
 
 
 class LabelList(Protocol):
@@ -56,6 +64,7 @@ class Dataset:
         has_truth: whether true masks are there (of some images at least).
         class_names: the foreground classes, where they were named on opening instead of the data set's own.
         class_folders: the file that says which folders make up a class, where one was given.
+        box_list: boxes from a file of their own, instead of the format's.
     """
 
     root: Path
@@ -68,6 +77,7 @@ class Dataset:
     has_truth: bool = False
     class_names: tuple[str, ...] | None = None
     class_folders: Path | None = None
+    box_list: BoxList | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -91,6 +101,15 @@ class Dataset:
     def labels(self, name: str) -> Labels | None:
         """The image's foreground classes, ids ascending; () when it has none, None when nothing is known."""
         return (self.label_list or self.source).labels(name)
+
+    def boxes(self, name: str) -> Boxes | None:
+        """The boxes of the image's objects; empty when it has none, None when nothing is known.
+
+        Raises:
+            WssError: a box cannot be one; see `check_boxes`.
+        """
+        raw = (self.box_list or self.source).boxes(name)
+        return None if raw is None else check_boxes(raw, self.size(name))
 
     def truth(self, name: str) -> NDArray[np.uint8]:
         """The true mask, uint8 (H, W), 255 = not to be judged.
@@ -124,22 +143,17 @@ class Dataset:
     @property
     def has_instances(self) -> bool:
         """Whether instance maps are there (of some images at least)."""
-        return bool(getattr(self.source, "has_instances", False))
+        return self.source.has_instances
 
-    def instances(self, name: str) -> NDArray[np.uint8]:
-        """The instance map of an image, uint8 (H, W): 0 background, 1..254 an object, 255 not to be judged.
+    def instances(self, name: str) -> NDArray[np.uint8] | None:
+        """The instance map of an image, uint8 (H, W) of the photo's size: 0 no object, 1..254 one each, 255 void.
+
+        None where the image has none.
 
         Raises:
-            WssError: when there is none for this image.
+            WssError: it cannot be read, or is not of the photo's size.
         """
-        read = getattr(self.source, "instances", None)
-        found: NDArray[np.uint8] | None = read(name) if read is not None else None
-        if found is None:
-            raise WssError(
-                f"{self.root}: no instance map for image '{name}' (split {self.split}); leave the image out with "
-                "--ids, or add it"
-            )
-        return found
+        return self.source.instances(name)
 
     def subset(self, ids: Iterable[str]) -> Dataset:
         """The same split with these ids only. Raises WssError for ids that are not in it."""
@@ -174,3 +188,26 @@ def require_labels(dataset: Dataset, ids: Iterable[str]) -> dict[str, Labels]:
             f"{dataset.split} ({first_few(unknown)}); give them with --labels FILE or leave the images out with --ids"
         )
     return labels
+
+
+def require_boxes(dataset: Dataset, ids: Iterable[str]) -> dict[str, Boxes]:
+    """The boxes of all these images.
+
+    Raises:
+        WssError: when the data set has none for some of them; the message names the first few.
+    """
+    boxes: dict[str, Boxes] = {}
+    unknown: list[str] = []
+    for name in ids:
+        found = dataset.boxes(name)
+        if found is None:
+            unknown.append(name)
+        else:
+            boxes[name] = found
+    if unknown:
+        where = dataset.box_list.path if dataset.box_list else dataset.root
+        raise WssError(
+            f"{where}: no boxes for {len(unknown)} of {len(unknown) + len(boxes)} images of split {dataset.split} "
+            f"({first_few(unknown)}); give them with --boxes FILE or leave the images out with --ids"
+        )
+    return boxes

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from wsscli.classes import ClassTable
 from wsscli.data.base import Dataset, LabelList, Labels
+from wsscli.data.boxes import RawBox
 from wsscli.data.files import missing_files
 from wsscli.data.ids import check_id, first_few, split_suffix
 from wsscli.data.images import MAX_PIXELS
@@ -57,6 +58,28 @@ class CocoSource:
     def truth_missing(self, name: str) -> str | None:
         del name  # an image without objects is all background
         return None
+
+    def boxes(self, name: str) -> list[RawBox] | None:
+        where = f"{self.table}: image '{name}': annotation"
+        return [_box(label, item, f"{where} {item.get('id')}") for label, item in self._image(name).objects]
+
+    @property
+    def has_instances(self) -> bool:
+        return False
+
+    def instances(self, name: str) -> NDArray[np.uint8] | None:
+        del name
+        return None
+
+
+def _box(label: int, item: dict[str, Any], where: str) -> RawBox:
+    """The box of an annotation; COCO's x, y, width, height become corners."""
+    given = item.get("bbox")
+    try:
+        x, y, width, height = map(float, given if isinstance(given, list) else ())
+    except (TypeError, ValueError) as error:
+        raise WssError(f"{where} has the bbox {given!r}; give x, y, width and height") from error
+    return RawBox(label, (x, y, x + width, y + height), where, str(given), crowd=bool(item.get("iscrowd", 0)))
 
 
 def render(image: CocoImage, where: str) -> NDArray[np.uint8]:

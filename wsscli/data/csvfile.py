@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wsscli.classes import ClassTable
 from wsscli.data.base import Dataset, LabelList, Labels
+from wsscli.data.boxes import RawBox
 from wsscli.data.classlist import read_class_list
 from wsscli.data.files import missing_files
 from wsscli.data.ids import check_id, first_few, split_suffix
@@ -46,6 +47,18 @@ class CsvSource:
 
     def truth_missing(self, name: str) -> str | None:
         return None if self._row(name)[2] else f"a mask in its row of {self.table}"
+
+    def boxes(self, name: str) -> list[RawBox] | None:
+        del name
+        return None
+
+    @property
+    def has_instances(self) -> bool:
+        return False
+
+    def instances(self, name: str) -> NDArray[np.uint8] | None:
+        del name
+        return None
 
 
 def looks_like_csv(path: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wsscli.classes import ClassTable
 from wsscli.data.base import Dataset as Dataset
+from wsscli.data.base import require_boxes as require_boxes
 from wsscli.data.base import require_labels as require_labels
 from wsscli.data.coco import looks_like_coco, open_coco
 from wsscli.data.csvfile import looks_like_csv, open_csv

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wsscli.classes import ClassTable
 from wsscli.data.base import Dataset, LabelList, Labels
+from wsscli.data.boxes import RawBox
 from wsscli.data.classfolders import read_class_folders
 from wsscli.data.classlist import read_class_list
 from wsscli.data.files import folders_in, has_images, is_image_name, list_images
@@ -82,6 +83,18 @@ class FolderSource:
     def _truth_path(self, name: str) -> Path:
         folder, _, stem = name.rpartition("/")
         return self.root / folder / TRUTH / f"{stem}.png"
+
+    def boxes(self, name: str) -> list[RawBox] | None:
+        del name
+        return None
+
+    @property
+    def has_instances(self) -> bool:
+        return False
+
+    def instances(self, name: str) -> NDArray[np.uint8] | None:
+        del name
+        return None
 
 
 def looks_like_folders(path: Path) -> bool:

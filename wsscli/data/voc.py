@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from wsscli.classes import ClassTable
 from wsscli.data.base import Dataset, LabelList, Labels
+from wsscli.data.boxes import RawBox
 from wsscli.data.classlist import read_class_list
 from wsscli.data.files import list_images
 from wsscli.data.ids import first_few, read_ids
+from wsscli.data.images import read_size
 from wsscli.data.labels import open_labels
 from wsscli.data.splits import choose_split
 from wsscli.errors import WssError
@@ -49,12 +51,29 @@ class VocSource:
         names = object_names(path)
         if names is None:
             return None
+        return tuple(sorted({self._id(found, path) for found in names}))
+
+    def _id(self, name: str, path: Path) -> int:
         try:
-            return tuple(sorted({self.classes.id(found) for found in names}))
+            return self.classes.id(name)
         except WssError as error:
             raise WssError(
                 f"{path}: {error}; if the class is meant, list all class names in {self.root / 'classes.txt'}"
             ) from error
+
+    def boxes(self, name: str) -> list[RawBox] | None:
+        path = self.root / "Annotations" / f"{name}.xml"
+        objects = objects_of(path)
+        if objects is None:
+            return None
+        return [
+            RawBox(
+                self._id(_name_of(item), path),
+                *_corners(item, f"{path}: object {number}"),
+                difficult=_marked(item),
+            )
+            for number, item in enumerate(objects, start=1)
+        ]
 
     def truth(self, name: str) -> NDArray[np.uint8] | None:
         from wsscli.maskdir.png import read_mask
@@ -74,15 +93,33 @@ class VocSource:
         return (self.root / INSTANCES).is_dir()
 
     def instances(self, name: str) -> NDArray[np.uint8] | None:
-        """The map of SegmentationObject: 0 background, 1.. an object, 255 the rim of objects."""
         from wsscli.maskdir.png import read_mask
 
         path = self.root / INSTANCES / f"{name}.png"
-        return read_mask(path) if path.exists() else None
+        if not path.exists():
+            return None
+        mask = read_mask(path)
+        size = read_size(self.image_path(name))
+        if mask.shape != size:
+            raise WssError(
+                f"{path}: is {mask.shape[0]} x {mask.shape[1]} (height x width), but its photo is {size[0]} x "
+                f"{size[1]}; both must be of one size"
+            )
+        return mask
 
 
 def object_names(path: Path) -> list[str] | None:
     """The names of an annotation's objects (not of their parts), None when there is no such file.
+
+    Raises:
+        WssError: when the file is not an annotation.
+    """
+    objects = objects_of(path)
+    return None if objects is None else [_name_of(item) for item in objects]
+
+
+def objects_of(path: Path) -> list[ElementTree.Element] | None:
+    """An annotation's objects, each with a name; None when there is no such file.
 
     Raises:
         WssError: when the file is not an annotation.
@@ -93,10 +130,30 @@ def object_names(path: Path) -> list[str] | None:
         return None
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
         raise WssError(f"{path}: not readable as XML ({error}); mend or delete it") from error
-    names = [(item.findtext("name") or "").strip() for item in tree.getroot().findall("object")]
-    if not all(names):
+    objects = tree.getroot().findall("object")
+    if not all(map(_name_of, objects)):
         raise WssError(f"{path}: an object has no name; mend the annotation")
-    return names
+    return objects
+
+
+def _name_of(item: ElementTree.Element) -> str:
+    return (item.findtext("name") or "").strip()
+
+
+def _marked(item: ElementTree.Element) -> bool:
+    return (item.findtext("difficult") or "").strip() == "1"
+
+
+def _corners(item: ElementTree.Element, where: str) -> tuple[tuple[float, float, float, float], str, str]:
+    """Corners with exclusive ends of VOC's pixels, which count from 1 and are both inside; where; the words."""
+    sides = ("xmin", "ymin", "xmax", "ymax")
+    found = {side: (item.findtext(f"bndbox/{side}") or "").strip() for side in sides}
+    text = ", ".join(f"{side} {word or '(missing)'}" for side, word in found.items())
+    try:
+        xmin, ymin, xmax, ymax = (float(found[side]) for side in sides)
+    except ValueError as error:
+        raise WssError(f"{where} has the box {text}; give its four sides in pixels") from error
+    return (xmin - 1, ymin - 1, xmax, ymax), where, text
 
 
 def find_devkit(path: Path) -> Path | None:

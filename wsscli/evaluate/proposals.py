@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -54,23 +54,18 @@ def components(mask: NDArray[np.uint8], *, least: float = 0.02) -> Objects:
     return Objects(labels, tuple(classes))
 
 
-def instances(objects: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> Objects:
+def instances(objects: NDArray[np.uint8], classes: Mapping[int, int]) -> Objects:
     """Objects of an instance map as VOC's SegmentationObject.
 
     Args:
         objects: uint8 (H, W), 0 background, 1..254 an object, 255 not to be judged.
-        mask: uint8 (H, W) of class ids; tells the objects' classes.
+        classes: the class of every object in it.
     """
     labels = np.zeros(objects.shape, np.int32)
-    classes: list[int] = []
-    for value in np.unique(objects):
-        if value in (BACKGROUND, IGNORE):
-            continue
-        inside = objects == value
-        classes.append(int(np.bincount(mask[inside], minlength=1).argmax()) if mask is not None else 0)
-        labels[inside] = len(classes)
+    for k, number in enumerate(classes, start=1):
+        labels[objects == number] = k
     labels[objects == IGNORE] = len(classes) + 1
-    return Objects(labels, tuple(classes))
+    return Objects(labels, tuple(classes.values()))
 
 
 def best_of_first(overlaps: NDArray[np.float64], counts: Sequence[int]) -> NDArray[np.float64]:

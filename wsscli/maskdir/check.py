@@ -9,6 +9,7 @@ import numpy as np
 
 from wsscli.classes import IGNORE
 from wsscli.errors import WssError
+from wsscli.maskdir.detections import BOXES, INSTANCES
 from wsscli.maskdir.png import read_mask, voc_palette
 from wsscli.maskdir.proposals import read_proposals
 from wsscli.maskdir.scores import Scores, read_scores
@@ -158,7 +159,7 @@ def strays(root: Path, wanted: Iterable[str], parts: Iterable[str] = ()) -> list
         top = relative.split("/", 1)[0]
         if path.is_dir() or relative in known or top in apart:
             continue
-        if top in ("masks", "scores", "proposals", "cams") or top not in OWN or relative == JOURNAL:
+        if top in ("masks", "scores", "proposals", "cams", BOXES, INSTANCES) or top not in OWN or relative == JOURNAL:
             found.append(relative)
     return sorted(found)
 

@@ -16,7 +16,7 @@ from wsscli.maskdir.files import write_atomic
 NAME = "wss.json"
 FORMAT = "wss-directory"
 VERSION = 1
-KINDS = ("masks", "scores", "masks+scores", "model", "detections", "proposals", "cams", "rounds")
+KINDS = ("masks", "scores", "masks+scores", "model", "detections", "masks+detections", "proposals", "cams", "rounds")
 SCORE_TYPES = ("cam", "probability", "soft-label", "saliency")
 
 
@@ -182,3 +182,37 @@ def _from_json(plain: dict[str, Any]) -> Manifest:
     for name in ("supervision", "dropped", "fell_back"):
         values[name] = tuple(values[name])
     return Manifest(**values)
+
+
+_NO_PART = {"watch"}  # directories of refine-round have had it; nothing in them depends on it
+_COMPARED = ("kind", "seed", "split", "score_type", "images", "ids_digest")
+
+
+def difference(present: Manifest, wanted: Manifest) -> str | None:
+    """The first thing in which two manifests differ, in words; None when they are of the same run."""
+    if present.step != wanted.step:
+        return f"it is the output of `wss {present.step}`, not of `wss {wanted.step}`"
+    before, now = _plain(present.options), _plain(wanted.options)
+    for option in sorted((before.keys() | now.keys()) - _NO_PART):
+        if before.get(option) != now.get(option):
+            return f"--{option.replace('_', '-')} was {before.get(option)!r}, now {now.get(option)!r}"
+    if present.classes != wanted.classes:
+        return "the class table differs"
+    for name in _COMPARED:
+        a, b = getattr(present, name), getattr(wanted, name)
+        if a != b:
+            what = {"ids_digest": "the image list", "images": "the number of images"}.get(name, name)
+            return f"{what} was {a!r}, now {b!r}"
+    a_inputs = {i.role: i.digest for i in present.inputs}
+    b_inputs = {i.role: i.digest for i in wanted.inputs}
+    for role in sorted(a_inputs.keys() | b_inputs.keys()):
+        if a_inputs.get(role) != b_inputs.get(role):
+            return f"its input '{role}' has changed"
+    if present.supervision != wanted.supervision:
+        return f"the supervision was {list(present.supervision)}, now {list(wanted.supervision)}"
+    return None
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(options))  # tuples as lists, as the file has them
+    return plain

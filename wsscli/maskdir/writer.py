@@ -25,11 +25,13 @@ import numpy as np
 
 from wsscli.data.ids import check_id
 from wsscli.errors import WssError
+from wsscli.maskdir.detections import BOXES, INSTANCES, Entry, gathered, write_entries
 from wsscli.maskdir.files import write_atomic, writing_failed
 from wsscli.maskdir.manifest import (
     NAME,
     Manifest,
     content_digest,
+    difference,
     file_digest,
     read_manifest,
     write_manifest,
@@ -42,7 +44,7 @@ JOURNAL = "journal.jsonl"
 LOG = "log.jsonl"
 OWN = (
     NAME, JOURNAL, LOG, "masks", "scores", "proposals", "cams", "features", "model.safetensors", "last.ckpt",
-    "tensorboard", "supervision", "supervision.svg", "rounds.csv", "rounds.svg",
+    "tensorboard", "supervision", "supervision.svg", "rounds.csv", "rounds.svg", BOXES, INSTANCES,
 )  # fmt: skip
 _PARTS = {"refine-round": ("model", "predicted", "refined", "cut")}
 _GONE = re.compile(r"\.(model|predicted|refined|cut|round-[0-9]+)\.gone")  # parts that are being removed
@@ -57,6 +59,7 @@ class Output:
         scores: the score maps.
         proposals: the region proposals.
         cams: the file of a CAM dictionary for other code (`wsscli.data.cam_npy`).
+        boxes, instances: what was found in it, for the one file of all images; they wait in the journal.
         fell_back: why the step passed the input on or did less than asked.
         dropped: why there is no result for this image; then mask, scores, proposals and cams are None.
     """
@@ -65,6 +68,8 @@ class Output:
     scores: Scores | None = None
     proposals: ProposalSet | None = None
     cams: bytes | None = None
+    boxes: list[Entry] | None = None
+    instances: list[Entry] | None = None
     fell_back: str | None = None
     dropped: str | None = None
 
@@ -90,10 +95,10 @@ def write_output(root: Path, name: str, output: Output) -> Record:
     if output.cams is not None:
         write_atomic(root / "cams" / f"{name}.npy", output.cams)
         record["files"][f"cams/{name}.npy"] = hashlib.sha256(output.cams).hexdigest()
-    for key in ("fell_back", "dropped"):
-        reason = getattr(output, key)
-        if reason is not None:
-            record[key] = reason
+    for key in ("fell_back", "dropped", "boxes", "instances"):
+        value = getattr(output, key)
+        if value is not None:
+            record[key] = value
     return record
 
 
@@ -141,6 +146,7 @@ class Writer:
             extras: manifest entries that are known only now.
         """
         records = [self._records[name] for name in sorted(self._records)]
+        files = [*files, *self._write_gathered(records)]
         digests = {name: digest for record in records for name, digest in record["files"].items()}
         digests |= {name: file_digest(self.root / name).removeprefix("sha256:") for name in files}
         final = replace(
@@ -159,6 +165,14 @@ class Writer:
         (self.root / JOURNAL).unlink()
         self._journal.close()
         return final
+
+    def _write_gathered(self, records: Sequence[Record]) -> list[str]:
+        """The files of what was found in all images; names of those that there are."""
+        wanted = [BOXES] if "detections" in self.manifest.kind else []
+        wanted += [INSTANCES] if any("instances" in record for record in records) else []
+        for name in wanted:
+            write_atomic(self.root / name, write_entries(gathered(records, name.removesuffix(".json"))))
+        return wanted
 
     def _pixels(self, records: Iterable[Record]) -> dict[str, int]:
         totals: dict[int, int] = {}
@@ -360,37 +374,3 @@ def _whole_records(root: Path, journal: IO[str]) -> dict[str, Record]:
     journal.truncate(kept)
     journal.seek(0, os.SEEK_END)
     return records
-
-
-_NO_PART = {"watch"}  # directories of refine-round have had it; nothing in them depends on it
-_COMPARED = ("kind", "seed", "split", "score_type", "images", "ids_digest")
-
-
-def difference(present: Manifest, wanted: Manifest) -> str | None:
-    """The first thing in which two manifests differ, in words; None when they are of the same run."""
-    if present.step != wanted.step:
-        return f"it is the output of `wss {present.step}`, not of `wss {wanted.step}`"
-    before, now = _plain(present.options), _plain(wanted.options)
-    for option in sorted((before.keys() | now.keys()) - _NO_PART):
-        if before.get(option) != now.get(option):
-            return f"--{option.replace('_', '-')} was {before.get(option)!r}, now {now.get(option)!r}"
-    if present.classes != wanted.classes:
-        return "the class table differs"
-    for name in _COMPARED:
-        a, b = getattr(present, name), getattr(wanted, name)
-        if a != b:
-            what = {"ids_digest": "the image list", "images": "the number of images"}.get(name, name)
-            return f"{what} was {a!r}, now {b!r}"
-    a_inputs = {i.role: i.digest for i in present.inputs}
-    b_inputs = {i.role: i.digest for i in wanted.inputs}
-    for role in sorted(a_inputs.keys() | b_inputs.keys()):
-        if a_inputs.get(role) != b_inputs.get(role):
-            return f"its input '{role}' has changed"
-    if present.supervision != wanted.supervision:
-        return f"the supervision was {list(present.supervision)}, now {list(wanted.supervision)}"
-    return None
-
-
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(options))  # tuples as lists, as the file has them
-    return plain

@@ -17,11 +17,13 @@ from wsscli.maskdir.files import write_atomic
 from wsscli.maskdir.manifest import Manifest, read_manifest
 from wsscli.nets.backbones import largest_output_stride
 from wsscli.nets.classifier import CamNet
+from wsscli.nets.dasnet import DASNet
 from wsscli.nets.fpn import FPN
 from wsscli.nets.fpn import RATES as PYRAMIDS
 from wsscli.nets.hcp import HCP
 from wsscli.nets.segmenter import RATES, DeepLab, rates_at
 from wsscli.nets.self_guided import SelfGuided
+from wsscli.nets.ssd import SSD
 from wsscli.nets.student import Student
 from wsscli.nets.weights import read_tensors, short
 
@@ -29,14 +31,15 @@ log = logging.getLogger("wsscli")
 
 WEIGHTS = "model.safetensors"
 Segmenter = DeepLab | FPN | Student
-Net = CamNet | Segmenter | SelfGuided | HCP
+Net = CamNet | Segmenter | SelfGuided | HCP | SSD | DASNet
 
 
 class Architecture(NamedTuple):
     """A row of the table of nets.
 
     Attributes:
-        use: what steps ask for: `cam`, `self-guided`, `hcp` or `segmentation`.
+        use: what steps ask for: `cam`, `self-guided`, `hcp`, `segmentation`, `detection` or `boxes`
+            (segmentation within boxes).
         build: (backbone's name, class table, options of its `config`) -> the net.
         output_stride: backbone's name -> its output stride in this net when none is asked for; None: the recipe's.
     """
@@ -53,12 +56,16 @@ ARCHITECTURES: dict[str, Architecture] = {
     **{arch: Architecture("segmentation", partial(DeepLab.build, arch=arch)) for arch in RATES},
     **{arch: Architecture("segmentation", partial(FPN.build, arch=arch), largest_output_stride) for arch in PYRAMIDS},
     "student": Architecture("segmentation", Student.build),
+    "ssd": Architecture("detection", SSD.build),
+    "dasnet": Architecture("boxes", DASNet.build),
 }
 _WANTED = {
     "cam": "net, a classifier is needed; pass what train-cls wrote",
     "self-guided": "net; pass what `wss train-cls --arch self-guided` wrote",
     "hcp": "net; pass what `wss train-cls --arch hcp` wrote",
     "segmentation": "net, a segmentation net is needed; pass what train-seg wrote",
+    "detection": "net, a detector is needed; pass what train-det wrote",
+    "boxes": "net; pass what `wss train-seg --arch dasnet` wrote",
 }
 
 
@@ -78,7 +85,7 @@ def model_manifest(directory: Path, *, arch: str | None = None) -> Manifest:
 
     Args:
         directory: a directory written by a training step.
-        arch: `"cam"`, `"self-guided"`, `"hcp"` or `"segmentation"` to refuse the other sorts.
+        arch: `"cam"`, `"self-guided"`, `"hcp"`, `"segmentation"`, `"detection"` or `"boxes"` to refuse the other sorts.
 
     Raises:
         WssError: when it is no model directory, is not complete, or holds the other sort of net.
@@ -122,7 +129,7 @@ def load_model(
     Args:
         directory: a complete model directory.
         device: `cpu`, `cuda`, `cuda:1`, ...
-        arch: `"cam"`, `"self-guided"`, `"hcp"` or `"segmentation"` to refuse the other sorts.
+        arch: `"cam"`, `"self-guided"`, `"hcp"`, `"segmentation"`, `"detection"` or `"boxes"` to refuse the other sorts.
         output_stride: another one than in training: strides become dilations, the weights stay.
 
     Raises:
@@ -151,6 +158,20 @@ def load_segmenter(
     """`load_model` of a segmentation net."""
     model = load_model(directory, device, arch="segmentation", output_stride=output_stride)
     assert isinstance(model, Segmenter)  # as the table of architectures says
+    return model
+
+
+def load_detector(directory: Path, device: str | torch.device = "cpu") -> SSD:
+    """`load_model` of a detector."""
+    model = load_model(directory, device, arch="detection")
+    assert isinstance(model, SSD)  # as the table of architectures says
+    return model
+
+
+def load_dasnet(directory: Path, device: str | torch.device = "cpu") -> DASNet:
+    """`load_model` of a net that segments within boxes."""
+    model = load_model(directory, device, arch="boxes")
+    assert isinstance(model, DASNet)  # as the table of architectures says
     return model
 
 

@@ -80,6 +80,21 @@ def dataset_for(data: Data, manifest: Manifest | None = None, *, other_split: bo
     return replace(found, class_names=named)  # the manifest's class table carries the others
 
 
+def photos_or_data(images: Path | None, data: Data, manifest: Manifest) -> Dataset:
+    """What a net is shown: the photos of `--images`, else the data set, any split of it.
+
+    Raises:
+        UsageError: labels are named for photos that have none.
+        WssError: see `dataset_for`.
+    """
+    if images is None:
+        return dataset_for(data, manifest, other_split=True)
+    for name, given in (("--labels", data.labels), ("--class-folders", data.class_folders)):
+        if given is not None:
+            raise UsageError(f"--images are photos without labels; leave {name} out, or name the data set with --data")
+    return dataset_for(replace(data, data=images, format="images", split=None, class_names=None))
+
+
 def data_ref(dataset: Dataset) -> DataRef:
     """The data set as the manifest names it."""
     from wsscli.maskdir.manifest import DataRef

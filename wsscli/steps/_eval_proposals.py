@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, dataset_for
-from wsscli.steps._evaluation import FORMAT, VERSION
+from wsscli.steps._evaluation import FORMAT, VERSION, Grid, Measured, counted, shown
 from wsscli.steps._run import Run, one_thread_libraries
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ class ProposalEvaluation:
     rule: str
     rows: list[ProposalRow]
 
+    @property
+    def kind(self) -> str:
+        """See `Judged`, also for all the others."""
+        return "proposals"
+
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         rows = [{**asdict(row), "qualities": [asdict(quality) for quality in row.qualities]} for row in self.rows]
@@ -81,6 +86,44 @@ class ProposalEvaluation:
                 cells = [str(row.qualities[-1].kept), *(str(numbers[key]) for key in keys[1:])]
                 table.append([*head[:3], str(int(numbers["objects"])), head[4], name, *cells])
         return table
+
+    def grids(self, *, per_class: bool = False) -> list[Grid]:
+        """A row for each directory and number kept; with `per_class` a table for each directory too."""
+        columns = ["average best overlap", "recall 0.5", "recall 0.7"]
+        rows = [
+            [row.directory, str(q.kept), *map(shown, (q.average_best_overlap, q.recall_50, q.recall_70))]
+            for row in self.rows
+            for q in row.qualities
+        ]
+        images, objects = counted(self.images, "image", "images"), counted(self.objects, "object", "objects")
+        title = f"split {self.split}, {images}, {objects}"
+        grids = [Grid(title, ["directory", "kept", *columns], rows)]
+        for row in self.rows if per_class else ():
+            keys = ("average_best_overlap", "recall_50", "recall_70")
+            lines = [
+                [name, f"{numbers['objects']:.0f}", *(shown(numbers[key]) for key in keys)]
+                for name, numbers in row.per_class.items()
+            ]
+            title = f"{row.directory}, {row.qualities[-1].kept} kept"
+            grids.append(Grid(title, ["class", "objects", *columns], lines))
+        return grids
+
+    def notes(self) -> list[str]:
+        """What an object is, and of each directory its ledger."""
+        lines = [f"objects: {self.rule}, truth {self.truth}"]
+        for row in self.rows:
+            count = counted(row.missing, "image without proposals counts", "images without proposals count")
+            absent = f"; {count} as found by none" if row.missing else ""
+            lines.append(f"{row.directory}: ledger: {', '.join(row.ledger) or 'nothing'}{absent}")
+        return lines
+
+    def measured(self) -> list[Measured]:
+        """The average best overlap of each directory, of the largest number kept."""
+        last = [(row.directory, row.qualities[-1]) for row in self.rows]
+        return [
+            Measured(directory, "average best overlap", best.average_best_overlap, f" of {best.kept} proposals")
+            for directory, best in last
+        ]
 
     def curve(self) -> str:
         """Average best overlap over the proposals kept, as an SVG file; the horizontal axis is logarithmic."""
@@ -160,10 +203,20 @@ def evaluate_proposals(
 
 
 def _objects(dataset: Dataset, least: float) -> tuple[Callable[[str], Objects], str]:
+    from wsscli.data.instances import object_classes
     from wsscli.evaluate.proposals import components, instances
 
+    def known(name: str) -> Objects:
+        found = dataset.instances(name)
+        if found is None:
+            raise WssError(
+                f"{dataset.root}: no instance map for image '{name}' (split {dataset.split}); leave the image out with "
+                "--ids, or add it"
+            )
+        return instances(found, object_classes(found, dataset.truth(name)))
+
     if dataset.has_instances:
-        return lambda name: instances(dataset.instances(name), dataset.truth(name)), "instances of SegmentationObject"
+        return known, "instances of SegmentationObject"
     rule = f"connected components of a class, at least {100 * least:g}% of the image"
     return lambda name: components(dataset.truth(name), least=least), rule
 
@@ -212,7 +265,7 @@ def _row(
 
     best = np.concatenate(parts)
     per_class = {}
-    for c in sorted(set(classes)):
+    for c in sorted(set(classes) - {0}):
         of = best[np.asarray(classes) == c]
         last = asdict(qualities(of[:, -1:], counts[-1:])[0])
         del last["kept"]

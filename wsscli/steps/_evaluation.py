@@ -1,190 +1,84 @@
-"""What an evaluation found, as plain numbers: for tables, JSON and CSV."""
+"""What every kind of evaluation has in common: how its numbers are asked for, whatever was judged."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from wsscli.classes import ClassTable
-from wsscli.errors import UsageError
-from wsscli.maskdir.files import write_atomic
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 FORMAT = "wss-eval"
 VERSION = 1
 
-# in the order of table and CSV; each is documented at wsscli.evaluate.summary.Summary
-NUMBERS = (
-    "jaccard", "miou", "boundary_miou", "pixel_accuracy", "mean_accuracy", "mean_precision", "mean_recall", "coverage",
-    "foreground_precision", "foreground_recall", "foreground_coverage", "background_precision", "pixels",
-    "unlabelled_pixels",
-)  # fmt: skip
-PER_CLASS = ("jaccard", "images", "iou", "boundary_iou", "accuracy", "precision", "recall")
 
-
-@dataclass(frozen=True)
-class Row:
-    """The numbers of one directory (of one of its thresholds, in a sweep).
+class Measured(NamedTuple):
+    """The number of a directory that counts.
 
     Attributes:
         directory: as it was given.
-        source: `masks` or `scores`.
-        background: the background rule for scores (`const:0.2`), None for masks and probabilities.
-        ledger: what supervision went in anywhere in its lineage; `unknown` for a plain folder.
-        split: of the directory's manifest, else of the data set.
-        missing: images without a file there, and under `--missing background` counted as background.
-        classes: names that the means run over: those asked for that occur in truth or prediction.
-        numbers: see NUMBERS; NaN where there was nothing to judge.
-        per_class: class name -> see PER_CLASS.
-        matrix: int64 (n, n + 1), not part of the JSON.
-        best: the highest mIoU of this directory's sweep.
-        empty: of a foreground evaluation: images left out since their truth has no foreground.
-        undecided: of a foreground evaluation under `--unlabelled skip`: images left out since all of their true
-            foreground is unlabelled, and none is predicted elsewhere.
+        name: of the number, `mIoU`.
+        value: in 0..1; NaN where there was nothing to judge.
+        of: what the value is of beside the directory, in words that begin with a blank; mostly nothing.
     """
 
     directory: str
-    source: str
-    background: str | None
-    ledger: list[str]
-    split: str
-    images: int
-    missing: int
-    classes: list[str]
-    numbers: dict[str, float]
-    per_class: dict[str, dict[str, float]]
-    matrix: NDArray[np.int64] = field(repr=False, compare=False)
-    best: bool = False
-    empty: int = 0
-    undecided: int = 0
+    name: str
+    value: float
+    of: str = ""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The paired bootstrap of one directory against the first: mIoU `second - first`."""
-
-    first: str
-    second: str
-    difference: float
-    low: float
-    high: float
-    level: float
-    draws: int
-    resolved: bool
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One table: all its rows are about the same images, truth and rules.
+class Grid:
+    """A table to look at.
 
     Attributes:
-        split: of the truth.
-        truth: where the true masks are.
-        images: how many were judged; `skipped`: left out by `--missing skip`.
-        unlabelled: what an unlabelled prediction counts as in IoU and accuracies.
-        missing: what a missing mask counts as.
-        restricted: whether `--classes` restricts the means.
-        classes: the class table of the matrices.
-        foreground: without classes: Jaccard index of every image, averaged per class, then over the classes.
-        untrue: images left out by `--missing-truth skip`.
+        title: above it.
+        header: of its columns; "\\n" where a line may end.
+        rows: the cells.
+        texts: how many columns, from the left, are words; the others are numbers.
+        best: the row that stands out.
     """
 
-    split: str
-    truth: str
-    images: int
-    skipped: int
-    unlabelled: str
-    missing: str
-    restricted: bool
-    classes: ClassTable
-    rows: list[Row]
-    comparisons: list[Comparison]
-    foreground: bool = False
-    untrue: int = 0
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    texts: int = 1
+    best: int | None = None
+
+
+class Judged(Protocol):
+    """What an evaluation found; each kind has one of its own in a module `_eval_*`."""
 
     @property
-    def measure(self) -> tuple[str, str]:
-        """The number that counts: its key among `numbers`, and its name."""
-        return ("jaccard", "foreground Jaccard") if self.foreground else ("miou", "mIoU")
+    def kind(self) -> str:
+        """What was judged: masks, proposals, boxes or instances."""
+        ...
 
     @property
-    def judged(self) -> list[Row]:
-        """A row a directory: the best of its sweep, or its only one."""
-        swept = any(row.best for row in self.rows)
-        return [row for row in self.rows if row.best or not swept]
+    def split(self) -> str:
+        """Of the truth."""
+        ...
 
-    def to_json(self, *, per_class: bool = True) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Plain data; None in place of NaN, which JSON does not have."""
-        rows = []
-        for row in self.rows:
-            plain: dict[str, Any] = {
-                key: getattr(row, key)
-                for key in (
-                    "directory",
-                    "source",
-                    "background",
-                    "ledger",
-                    "split",
-                    "images",
-                    "missing",
-                    "classes",
-                )
-            }
-            plain |= {name: _finite(value) for name, value in row.numbers.items()}
-            if any(other.best for other in self.rows):
-                plain["best"] = row.best
-            if self.foreground:
-                plain |= {"empty": row.empty, "undecided": row.undecided}
-            if per_class:
-                plain["per_class"] = {
-                    name: {key: _finite(value) for key, value in numbers.items()}
-                    for name, numbers in row.per_class.items()
-                }
-            rows.append(plain)
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            **({"foreground": True} if self.foreground else {}),
-            "split": self.split,
-            "truth": self.truth,
-            "images": self.images,
-            "skipped": self.skipped,
-            "without_truth": self.untrue,
-            "unlabelled": self.unlabelled,
-            "missing": self.missing,
-            "rows": rows,
-            "comparisons": [{key: _finite(value) for key, value in asdict(item).items()} for item in self.comparisons],
-        }
+        ...
 
     def to_table(self, *, per_class: bool = False) -> list[list[str]]:
         """Header and rows for CSV; numbers in full, empty in place of NaN, lists joined by blanks."""
-        numbers = [name for name in NUMBERS if name in self.rows[0].numbers]
-        header = ["directory", "split", "images", "missing", "unlabelled", "ledger", "classes", "background"]
-        keys = [key for key in PER_CLASS if key in next(iter(self.rows[0].per_class.values()))]
-        columns = [(name, key) for name in self.rows[0].per_class for key in keys] if per_class else []
-        table = [[*header, *numbers, *(f"{key}:{name}" for name, key in columns)]]
-        for row in self.rows:
-            cells: list[Any] = [
-                row.directory, row.split, row.images, row.missing, self.unlabelled, " ".join(row.ledger),
-                " ".join(row.classes), row.background or "", *(row.numbers[name] for name in numbers),
-                *(row.per_class[name][key] for name, key in columns),
-            ]  # fmt: skip
-            table.append(["" if _finite(cell) is None else str(cell) for cell in cells])
-        return table
+        ...
 
+    def grids(self, *, per_class: bool = False) -> list[Grid]:
+        """What is shown."""
+        ...
 
-def matrix_table(row: Row, classes: ClassTable) -> list[list[str]]:
-    """A confusion matrix for CSV: a line a true class, a column a predicted one, unlabelled last."""
-    header = ["truth", *classes.names, "unlabelled"]
-    lines = zip(classes.names, row.matrix.tolist(), strict=True)
-    return [header, *([name, *map(str, counts)] for name, counts in lines)]
+    def notes(self) -> list[str]:
+        """What the numbers mean: images, rules, classes, ledger."""
+        ...
+
+    def measured(self) -> list[Measured]:
+        """What `--fail-under` looks at, of each directory."""
+        ...
 
 
 def csv_text(table: list[list[str]]) -> str:
@@ -194,35 +88,16 @@ def csv_text(table: list[list[str]]) -> str:
     return buffer.getvalue()
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """None in place of NaN."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_confusion(evaluation: Evaluation, path: Path) -> None:
-    """Write the confusion matrix of an evaluation's only directory, as CSV or as a picture, by the suffix.
+def shown(value: float) -> str:
+    """A share as tables have it."""
+    return "-" if math.isnan(value) else f"{value:.4f}"
 
-    Args:
-        evaluation: of one directory; of a sweep the best threshold is taken.
-        path: ends in .csv or .png.
 
-    Raises:
-        UsageError: another suffix, or several directories.
-    """
-    if path.suffix not in (".csv", ".png"):
-        raise UsageError(f"--confusion {path}: the file's name must end in .csv (numbers) or .png (a picture)")
-    rows = evaluation.judged
-    if len(rows) != 1:
-        raise UsageError(f"--confusion {path}: a matrix is of one directory, here are {len(rows)}; judge one by itself")
-    row = rows[0]
-    if path.suffix == ".csv":
-        write_atomic(path, csv_text(matrix_table(row, evaluation.classes)).encode())
-        return
-    from PIL import Image
-
-    from wsscli.report.matrix import matrix_picture
-
-    key, name = evaluation.measure
-    title = f"{row.directory}: split {row.split}, {row.images} images, {name} {row.numbers[key]:.4f}"
-    buffer = io.BytesIO()
-    Image.fromarray(matrix_picture(row.matrix, evaluation.classes.names, title=title)).save(buffer, "PNG")
-    write_atomic(path, buffer.getvalue())
+def counted(number: int, one: str, several: str) -> str:
+    """A number and what it counts."""
+    return f"{number} {one if number == 1 else several}"

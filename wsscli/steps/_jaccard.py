@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wsscli.errors import UsageError
-from wsscli.steps._evaluation import Comparison, Row
 from wsscli.steps._judge import Side, Tally
+from wsscli.steps._mask_evaluation import Comparison, Row
 from wsscli.steps._target import Target
 
 if TYPE_CHECKING:

@@ -339,14 +339,21 @@ def _waiting(call: Callable[[str], T], most: int) -> Iterator[Callable[[str], T]
 
 
 def _one(root: Path, work: Callable[[str], Output], keep_going: bool, name: str) -> Record:
-    from wsscli.maskdir.writer import Output, write_output
+    from wsscli.maskdir.writer import write_output
 
     try:
         return write_output(root, name, work(name))
     except WssError as error:
         if not keep_going or isinstance(error, UsageError):  # a wrong option is wrong for every image
             raise
-        return write_output(root, name, Output(dropped=f"{FAILED}{error}"))
+        return write_output(root, name, failed(str(error)))
+
+
+def failed(reason: str) -> Output:
+    """What stands for an image that `--keep-going` passes over."""
+    from wsscli.maskdir.writer import Output
+
+    return Output(dropped=f"{FAILED}{reason}")
 
 
 @contextmanager

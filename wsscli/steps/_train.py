@@ -26,7 +26,7 @@ class Training:
 
     Attributes:
         recipe: A set of defaults: `modern` (AdamW, one-cycle; small sets); SGD as in a paper: `dsrg`, `self-guided`,
-            `hcp`, `hypotheses`, `coarse-to-fine` (its length you name).
+            `hcp`, `hypotheses`, `coarse-to-fine` (its length you name), `ssd`, `dasnet`.
         epochs: Length of the training in passes over the images.
         iterations: Length of the training in batches, instead of --epochs.
         batch_size: Images a batch.
@@ -39,7 +39,8 @@ class Training:
         freeze_norm: Batch normalisation keeps its stored statistics everywhere.
         crop_size: Side of the square that goes into the net, in pixels; best is a multiple of 32, plus 1.
         scale_range: Random scale, least and largest: for train-cls (and a student) the share of the image's area that
-            is cut out, for train-seg the scale of the image (1 = its longer side as --size). `none` warps the whole
+            is cut out, for train-det of each of its sides, for train-seg the scale of the image (1 = its longer side
+            as --size; for a dasnet the sides of what is cut out, as shares of the photo's). `none` warps the whole
             image to the crop.
         flip: Mirror every other image.
         jitter: Random change of brightness, contrast and saturation by up to this share.
@@ -51,7 +52,7 @@ class Training:
         tensorboard: Also write TensorBoard events (needs the package tensorboard).
     """
 
-    recipe: Literal["modern", "dsrg", "self-guided", "hcp", "hypotheses", "coarse-to-fine"] = "modern"
+    recipe: Literal["modern", "dsrg", "self-guided", "hcp", "hypotheses", "coarse-to-fine", "ssd", "dasnet"] = "modern"
     epochs: float | None = None
     iterations: int | None = None
     batch_size: int | None = None
@@ -74,7 +75,7 @@ class Training:
     tensorboard: bool = False
 
 
-Task = Literal["classification", "segmentation", "seeding", "self-guided", "hcp", "student"]
+Task = Literal["classification", "segmentation", "seeding", "self-guided", "hcp", "student", "detection", "dasnet"]
 
 
 def resolve(
@@ -159,7 +160,7 @@ def _scale(text: str, task: Task) -> tuple[float, float] | None:
         low, high = (float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(f"--scale-range {text}: give two numbers, least,largest, or none") from error
-    top = 1.0 if task in ("classification", "self-guided", "hcp", "student") else 8.0
+    top = 1.0 if task in ("classification", "self-guided", "hcp", "student", "detection") else 8.0
     if not 0 < low <= high <= top:
         raise UsageError(f"--scale-range {text}: give 0 < least <= largest <= {top:g}")
     return low, high

@@ -173,18 +173,18 @@ class _Chain:
         return "none" if self.backbone == "tiny" else "imagenet"
 
     def _score(self, story: Story, at: dict[str, Path]) -> None:
-        from wsscli.steps._evaluation import Evaluation
+        from wsscli.steps._mask_evaluation import MaskEvaluation
         from wsscli.steps.eval import evaluate
 
         log.info("demo: scoring every step against the true masks")
         for name, (title, what) in _ROWS.items():
             found = evaluate([at[name]])
-            assert isinstance(found, Evaluation)  # only a dry run has no numbers
+            assert isinstance(found, MaskEvaluation)  # only a dry run has no numbers
             n = found.rows[0].numbers
             means = (n["mean_precision"], n["mean_recall"], n["miou"], n["coverage"])
             story.scores.append(Score(title, what, found.split, *means, took(at[name])))
         swept = evaluate([at["seeds"]], sweep="0.05:0.95:0.05")
-        assert isinstance(swept, Evaluation)
+        assert isinstance(swept, MaskEvaluation)
         story.sweep = [
             (float((row.background or "const:0").partition(":")[2]), row.numbers["miou"]) for row in swept.rows
         ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsscli.errors import UsageError, WssError
-from wsscli.steps._data import Data, data_ref, dataset_for
+from wsscli.steps._attended import Finding, predict_in_boxes
+from wsscli.steps._data import Data, data_ref, photos_or_data
 from wsscli.steps._ledger import inherit
+from wsscli.steps._options import changed, flag
 from wsscli.steps._run import Plan, Run, per_image
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import torch
 
     from wsscli.data.dataset import Dataset
-    from wsscli.maskdir.manifest import Manifest
     from wsscli.maskdir.scores import Scores
     from wsscli.maskdir.writer import Output
     from wsscli.nets.store import Segmenter
@@ -39,17 +39,21 @@ def predict(
     output_stride: int | None = None,
     bf16: bool | None = None,
     device: str = "auto",
+    finding: Finding = Finding(),
     data: Data = Data(),
     run: Run = Run(),
 ) -> Path:
     """Segment images with a net of train-seg: masks, probabilities, or both.
+
+    A dasnet finds boxes first and each class in its own; it sees the whole photo, warped to its square.
 
     Args:
         model: The model directory that train-seg wrote.
         out: The directory to write.
         images: A photo, or a folder of photos without labels, instead of a data set.
         masks: Write masks.
-        scores: Write probabilities at twice the net's resolution too; masks are their argmax (before --crf).
+        scores: Write probabilities at twice the net's resolution too (a dasnet's at its square's); masks are their
+            argmax (before --crf).
         scales: Sizes that the net sees an image at, as multiples of --size; probabilities are averaged.
         flip: Average over the mirror image too.
         crf: Refine the masks with the fully connected CRF (`wss crf` has its options).
@@ -78,8 +82,21 @@ def predict(
         raise UsageError(f"--size {size}: give 32 or more")
     if not scales or min(scales) < 0.25 or max(scales) > 4:
         raise UsageError(f"--scales {','.join(f'{scale:g}' for scale in scales)}: give one or more from 0.25 to 4")
-    manifest = model_manifest(model, arch="segmentation")
-    dataset = _dataset(images, data, manifest)
+    manifest = model_manifest(model)
+    if (manifest.model or {}).get("arch") == "dasnet":
+        asked = {
+            "scales": scales != (1.0,), "flip": flip, "labels_only": labels_only, "size": size,
+            "output_stride": output_stride,
+        }  # fmt: skip
+        strange = [name for name, given in asked.items() if given]
+        return predict_in_boxes(
+            model, out, manifest=manifest, dataset=photos_or_data(images, data, manifest), how=finding, masks=masks,
+            scores=scores, crf=crf, strange=strange, bf16=bf16, device=device, run=run,
+        )  # fmt: skip
+    model_manifest(model, arch="segmentation")
+    if changed(finding):
+        raise UsageError(f"{flag(changed(finding)[0])}: only a dasnet's boxes have one; leave it out")
+    dataset = photos_or_data(images, data, manifest)
     ids = run.select(dataset.ids)
     chosen = pick_device(device)
     half = native_bf16(chosen) if bf16 is None else bf16
@@ -110,15 +127,6 @@ def predict(
     )  # fmt: skip
     with one_torch_thread():
         return per_image(plan, run, ids, work)
-
-
-def _dataset(images: Path | None, data: Data, manifest: Manifest) -> Dataset:
-    if images is None:
-        return dataset_for(data, manifest, other_split=True)
-    for name, given in (("--labels", data.labels), ("--class-folders", data.class_folders)):
-        if given is not None:
-            raise UsageError(f"--images are photos without labels; leave {name} out, or name the data set with --data")
-    return dataset_for(replace(data, data=images, format="images", split=None, class_names=None))
 
 
 def _labels(dataset: Dataset, ids: list[str], net: Any) -> Mapping[str, tuple[int, ...]]:
@@ -157,7 +165,7 @@ def _segment(
     found = probabilities(net, image, classes, scales=scales, flip=flip, bf16=bf16, device=device)
     mask = None
     if crf:
-        mask = _refined(image, found)
+        mask = refined(image, found)
     elif masks:
         mask = label_map(found)
     return Output(mask=mask, scores=found if scores else None)
@@ -214,7 +222,7 @@ def probabilities(
     return Scores(rounded, kept.numpy(), (height, width))
 
 
-def _refined(image: Any, found: Scores) -> Any:
+def refined(image: Any, found: Scores) -> Any:
     """The CRF's mask; only labels that occur take part (classes that win some pixel before it)."""
     import numpy as np
 

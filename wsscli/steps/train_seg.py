@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.classes import FOREGROUND
 from wsscli.errors import UsageError, WssError
+from wsscli.steps._dasnet import InBoxes, train_dasnet
 from wsscli.steps._data import Data, data_ref, dataset_for
+from wsscli.steps._few import draw, recounted
 from wsscli.steps._init import Init
 from wsscli.steps._ledger import of_masks
-from wsscli.steps._options import changed
+from wsscli.steps._options import changed, flag
 from wsscli.steps._run import Plan, Run, open_job
 from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader, watched_by
 from wsscli.steps._snapshots import FOLDER, Snapshots, check_snapshots, curve_watcher
@@ -59,7 +61,7 @@ def train_seg(
     source: Path,
     out: Path,
     *,
-    arch: Literal["deeplab", "deeplab-largefov", "fpn", "dfpn", "student"] = "deeplab",
+    arch: Literal["deeplab", "deeplab-largefov", "fpn", "dfpn", "student", "dasnet"] = "deeplab",
     loss: Literal["ce", "soft", "seed", "balanced-seed"] = "ce",
     backbone: str = "lite0",
     init: str = "imagenet",
@@ -69,6 +71,8 @@ def train_seg(
     loss_step: int | None = None,
     foreground: bool = False,
     label_count: Literal["single", "all"] = "all",
+    masks_per_class: str = "all",
+    in_boxes: InBoxes = InBoxes(),
     seeding: Seeding = Seeding(),
     training: Training = Training(),
     data: Data = Data(),
@@ -85,7 +89,8 @@ def train_seg(
         arch: deeplab = four dilated branches, rates 6/12/18/24 (ASPP, version 2); deeplab-largefov = one branch
             with rate 12 (version 1); fpn = a feature pyramid, scores at stride 4; dfpn = the same with branches of
             dilated convolutions, rates 2/4/8; student = eight convolutions from random weights, which learn the
-            foreground of a teacher's soft masks or masks, without classes. A model given by --init hands on its rates.
+            foreground of a teacher's soft masks or masks, without classes; dasnet = one class at a time, within boxes,
+            on the features of a --detector. A model given by --init hands on its rates.
         loss: ce = cross-entropy, the mean over the labelled pixels of each image; soft = the same on soft labels, which
             are read from the directory's scores; for seeds: balanced-seed = foreground and background seeds of an
             image each with a mean of its own (DSRG), seed = one mean (SEC).
@@ -102,6 +107,8 @@ def train_seg(
         foreground: Learn foreground against background, without classes: masks of any classes become 1 where there
             is one.
         label_count: single = only images of exactly one class are trained on; all = images of several classes, too.
+        masks_per_class: Learn from so many masks of every class only: images are drawn class by class (by --seed),
+            those already drawn are passed over, and a class with fewer gives what it has. all = from all of them.
 
     Returns:
         The model directory.
@@ -113,7 +120,8 @@ def train_seg(
 
     Source: DeepLab v1, v2 (Chen et al.); DSRG, sections 3.2, 3.3 and 4.1 (`--recipe dsrg`: with a seeding loss its
         first training, with ce its retraining); Croitoru et al. 2017 (student); Wei et al., Learning to Segment with
-        Image-level Annotations, sections 3.3 and 4.2 (`--recipe hypotheses`: network A with soft, B with ce).
+        Image-level Annotations, sections 3.3 and 4.2 (`--recipe hypotheses`: network A with soft, B with ce); DASNet,
+        section 3 (dasnet).
     """
     from wsscli.data.dataset import require_labels
     from wsscli.maskdir.maskdir import open_maskdir
@@ -123,14 +131,24 @@ def train_seg(
 
     if arch not in _segmenters():
         raise UsageError(f"--arch {arch}: train-seg builds {', '.join(_segmenters())}")
-    if arch == "student":
+    if arch in ("student", "dasnet"):
         asked = {
             "loss": None if loss == "ce" else loss, "backbone": None if backbone == "lite0" else backbone,
             "output_stride": output_stride, "hidden": hidden, "size": size, "loss_step": loss_step,
             "label_count": None if label_count == "all" else label_count,
+            "foreground": (arch == "dasnet" and foreground) or None,
+            "masks_per_class": None if arch == "dasnet" or masks_per_class == "all" else masks_per_class,
         }  # fmt: skip
         strange = [*(name for name, value in asked.items() if value is not None), *changed(seeding)]
-        return train_student(source, out, init=init, strange=strange, training=training, data=data, run=run)
+        if arch == "student":
+            strange += changed(in_boxes)
+            return train_student(source, out, init=init, strange=strange, training=training, data=data, run=run)
+        return train_dasnet(
+            source, out, how=in_boxes, masks_per_class=masks_per_class, init=init, strange=strange, training=training,
+            data=data, run=run,
+        )  # fmt: skip
+    if changed(in_boxes):
+        raise UsageError(f"{flag(changed(in_boxes)[0])}: only --arch dasnet takes it; leave it out")
     check_seeding(seeding, loss)
     if foreground and loss != "ce":
         raise UsageError(f"--foreground: --loss {loss} needs the images' classes; take --loss ce")
@@ -148,9 +166,10 @@ def train_seg(
     there = shared_ids(masks, dataset)
     if len(there) < len(dataset.ids):
         log.info("%s: %d of %d images of split %s have a mask", source, len(there), len(dataset.ids), dataset.split)
-    ids = run.select(of_one_class(masks, dataset, there) if label_count == "single" else there)
+    there = run.select(of_one_class(masks, dataset, there) if label_count == "single" else there)
     if label_count == "single":
-        require_labels(dataset, ids)
+        require_labels(dataset, there)
+    ids = draw(masks_per_class, dataset, there, run.seed)
     check_snapshots(seeding.snapshot_supervision, ids)
     if loss == "soft":
         require_shares(masks, ids)
@@ -183,13 +202,14 @@ def train_seg(
             "device": device.type, **values, **({"foreground": True} if foreground else {}),
             **(seeding_options(seeding, device.type) if seeds else {}),
             **({"label_count": label_count} if label_count != "all" else {}),
+            **({} if masks_per_class == "all" else {"masks_per_class": masks_per_class, "images": ids}),
         },
         classes=classes,
         data=data_ref(dataset),
         split=dataset.split,
         inputs=[masks.as_input("masks"), *start.inputs(), *watched_by(seeding.watch_supervision)],
         supervision=[
-            *of_masks(masks, dataset.root, len(ids)), *start.supervision(),
+            *recounted(of_masks(masks, dataset.root, len(ids)), masks_per_class, len(ids)), *start.supervision(),
             *(["image-labels"] if seeds or label_count == "single" else []),
         ],
     )  # fmt: skip
@@ -280,7 +300,7 @@ def _soft_work(
 def _segmenters() -> list[str]:
     from wsscli.nets.store import ARCHITECTURES
 
-    return [name for name, row in ARCHITECTURES.items() if row.use == "segmentation"]
+    return [name for name, row in ARCHITECTURES.items() if row.use in ("segmentation", "boxes")]
 
 
 def _require_labelled(masks: MaskDir, ids: list[str]) -> None:

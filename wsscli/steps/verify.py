@@ -24,8 +24,8 @@ def verify(source: Path, *, photos: bool = True, most: int = 20, workers: int = 
     """Check a directory: manifest, completeness, ids, sizes, values, palettes, scores, digests, left-over files.
 
     Args:
-        source: A directory that wss wrote (masks, scores, proposals, CAM files or a model), or a plain folder
-            of indexed PNGs.
+        source: A directory that wss wrote (masks, scores, proposals, detections, CAM files or a model), or a plain
+            folder of indexed PNGs.
         photos: Compare ids and sizes with the data set's photos.
         most: Print at most so many problems; all are counted.
         workers: Images at a time, 0 = one a core.
@@ -181,10 +181,12 @@ class _Check:
         else:
             files = {kind: sorted(ids_under(self.root / kind, suffix)) for kind, suffix in kinds}
         ids = sorted(set().union(*files.values()))
+        if self.manifest is not None and "detections" in self.manifest.kind:
+            yield from self._detection_problems(self.manifest)
         for kind, there in files.items():
             for name in sorted(set(ids) - set(there)):
                 yield f"{self.root / kind}: nothing for '{name}', which the other folder has"
-        if self.manifest is not None:
+        if self.manifest is not None and (kinds or "detections" not in self.manifest.kind):
             yield from self._id_problems(self.manifest, ids)
         dataset, fault = self._dataset(data) if photos else (None, None)
         if fault is not None:
@@ -193,6 +195,23 @@ class _Check:
         yield from self._file_problems(opened, ids, files, dataset, known)
         if self.manifest is not None:
             yield from self._whole_problems(self.manifest)
+
+    def _detection_problems(self, manifest: Manifest) -> Iterator[str]:
+        """The files of what was found; an image in which nothing was found is in none of them."""
+        from wsscli.maskdir.detections import BOXES, INSTANCES, read_boxes
+        from wsscli.maskdir.manifest import file_digest
+
+        for name in (BOXES, INSTANCES):
+            path = self.root / name
+            if path.exists():
+                self.digests[name] = file_digest(path).removeprefix("sha256:")
+        if BOXES not in self.digests:
+            yield f"{self.root / BOXES}: missing"
+            return
+        try:
+            read_boxes(self.root / BOXES, len(manifest.classes) if manifest.classes else None)
+        except WssError as error:
+            yield str(error)
 
     def _id_problems(self, manifest: Manifest, ids: list[str]) -> Iterator[str]:
         from wsscli.maskdir.manifest import NAME, ids_digest

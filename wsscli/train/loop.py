@@ -94,7 +94,8 @@ def fit(
             the log.
         meter: counts over an epoch; its numbers go into the log.
         watch: called with every log row.
-        forward: how the net is asked; the net of its images when left out.
+        forward: how the net is asked, when it sees some of the targets beside the images; it sees the images alone
+            when left out.
 
     Raises:
         WssError: the loss is not a number any more; a sample cannot be read; the checkpoint is damaged.

@@ -45,6 +45,32 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "head_lr": 1.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 129, "longer": 0, "scale": (0.4, 1.0),
         "flip": True, "jitter": 0.4, "dropout": 0.0, "freeze": 0,
     },
+    # Only the segmentation module learns. Its length does not follow from the number of masks, which may be a handful.
+    # `scale` is the window's side as a share of the photo's.
+    ("modern", "dasnet"): {
+        "iterations": 300, "batch_size": 16, "lr": 1e-3, "weight_decay": 0.05, "optimizer": "adamw",
+        "schedule": "one-cycle", "head_lr": 1.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 320, "longer": 320,
+        "scale": (0.4, 1.4), "flip": True, "jitter": 0.2, "dropout": 0.0, "freeze": 0,
+    },
+    # DASNet, section 4.1; the paper does not say when it ends. Instances have twice the learning rate there.
+    ("dasnet", "dasnet"): {
+        "iterations": 40000, "batch_size": 32, "lr": 0.01, "weight_decay": 5e-4, "optimizer": "sgd", "schedule": "step",
+        "step_every": 15000, "step_factor": 0.1, "head_lr": 1.0, "bias_lr": 1.0, "fast": "last", "crop_size": 320,
+        "longer": 320, "scale": (0.4, 1.6), "flip": True, "jitter": 0.3, "dropout": 0.0, "freeze": 0,
+    },
+    # `scale` is a share of the photo's sides, `expand` of how many times its sides the canvas is at most.
+    ("modern", "detection"): {
+        "epochs": 20, "batch_size": 16, "lr": 6e-4, "weight_decay": 0.05, "optimizer": "adamw", "schedule": "one-cycle",
+        "head_lr": 3.0, "bias_lr": 1.0, "fast": "fresh", "crop_size": 320, "longer": 0, "scale": (0.3, 1.0),
+        "flip": True, "jitter": 0.3, "dropout": 0.0, "freeze": 3, "expand": 2.0,
+    },
+    # Liu et al., section 3.1 (PASCAL VOC 2007); there the rate falls once more for the last 10000 iterations. The
+    # rate of biases is its code's.
+    ("ssd", "detection"): {
+        "iterations": 60000, "batch_size": 32, "lr": 1e-3, "weight_decay": 5e-4, "optimizer": "sgd", "schedule": "step",
+        "step_every": 40000, "step_factor": 0.1, "head_lr": 1.0, "bias_lr": 2.0, "fast": "last", "crop_size": 320,
+        "longer": 0, "scale": (0.3, 1.0), "flip": True, "jitter": 0.5, "dropout": 0.0, "freeze": 0, "expand": 4.0,
+    },
     # Ke and Hsu 2018, section 4.1: the two steps of algorithm 1. Head and bias rates are DeepLab's.
     ("self-guided", "self-guided"): {
         "iterations": 50000, "batch_size": 10, "lr": 1e-3, "weight_decay": 5e-4, "optimizer": "sgd", "schedule": "poly",
