@@ -117,7 +117,7 @@ def test_rle_masks_of_another_form(tmp_path):
         return str(caught.value)
 
     head, tail = f"{tmp_path}/p.json: mask 1 of image '1' is no RLE mask (", '); need {"size": [H, W], "counts": ...}'
-    wanted = f"{head}counts add up to 5, not 2 x 3{tail}"
+    wanted = f"{head}an RLE of 5 pixels, the image has 6{tail}"
     assert told({"size": [2, 3], "counts": [2, 3]}) == wanted
     for other in ({"size": [2, 3]}, [[0, 0, 1, 1]], {"size": [2], "counts": [2]}):
         found = told(other)

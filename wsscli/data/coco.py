@@ -17,6 +17,7 @@ from wsscli.data.files import missing_files
 from wsscli.data.ids import check_id, first_few, split_suffix
 from wsscli.data.images import MAX_PIXELS
 from wsscli.data.labels import open_labels
+from wsscli.data.rle import decode_rle
 from wsscli.data.splits import choose_split
 from wsscli.errors import WssError
 
@@ -117,8 +118,8 @@ def render(image: CocoImage, where: str) -> NDArray[np.uint8]:
 def _inside(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """The pixels of one object, bool (H, W). Raises ValueError and the like for what cannot be drawn.
 
-    What pycocotools does not survive is refused before it sees it: it raises a bare Exception, walks far
-    polygons pixel by pixel for hours, and takes counts that do not fill the image.
+    What pycocotools does not survive is refused before it sees it: it raises a bare Exception, and walks far
+    polygons pixel by pixel for hours.
     """
     from pycocotools import mask as coco_mask
 
@@ -133,17 +134,9 @@ def _inside(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
         # (H, W, parts): an object in several polygons
         drawn: NDArray[np.uint8] = coco_mask.decode(coco_mask.frPyObjects(segmentation, *shape))
         return np.asarray(drawn.any(axis=2))
-    if not isinstance(segmentation, dict):
-        raise ValueError("neither polygons nor RLE")
-    size, counts = tuple(segmentation["size"]), segmentation["counts"]
-    if size != shape:
-        raise ValueError(f"a mask of {size}, the image is {shape}")
-    if isinstance(counts, list):
-        if min(counts, default=0) < 0 or sum(counts) != shape[0] * shape[1]:
-            raise ValueError(f"an RLE of {sum(counts)} pixels, the image has {shape[0] * shape[1]}")
-        segmentation = coco_mask.frPyObjects(segmentation, *shape)
-    mask: NDArray[np.uint8] = coco_mask.decode(segmentation)
-    return mask.astype(bool)
+    if isinstance(segmentation, dict) and tuple(segmentation["size"]) != shape:
+        raise ValueError(f"a mask of {tuple(segmentation['size'])}, the image is {shape}")
+    return decode_rle(segmentation)
 
 
 def looks_like_coco(path: Path) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsscli.data.rle import decode_rle
 from wsscli.errors import WssError
 from wsscli.maskdir.proposals import ProposalSet, proposals_fault
 
@@ -125,18 +126,10 @@ class _Masks(Sequence[NDArray[np.bool_]]):
         return len(self._entries)
 
     def __getitem__(self, index: Any) -> Any:
-        from pycocotools import mask as rle
-
         segmentation = self._entries[index]["segmentation"]
         try:
-            height, width = segmentation["size"]
-            counts = segmentation["counts"]
-            if isinstance(counts, list):
-                if sum(counts) != height * width:
-                    raise ValueError(f"counts add up to {sum(counts)}, not {height} x {width}")
-                segmentation = rle.frPyObjects(segmentation, height, width)
-            return rle.decode(segmentation).astype(bool)
-        except (KeyError, TypeError, ValueError) as error:
+            return decode_rle(segmentation)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise WssError(
                 f"{self._owner.path}: mask {index + 1} of image '{self._name}' is no RLE mask "
                 f'({error}); need {{"size": [H, W], "counts": ...}}'

@@ -81,7 +81,8 @@ def read_instances(path: Path) -> list[Instance]:
     Raises:
         WssError: not readable, not of that form, or a mask that cannot be decoded.
     """
-    from wsscli.evaluate.instances import Instance, decode
+    from wsscli.data.rle import decode_rle
+    from wsscli.evaluate.instances import Instance, encode
 
     try:
         content = json.loads(path.read_bytes())
@@ -92,12 +93,9 @@ def read_instances(path: Path) -> list[Instance]:
     found = []
     for number, entry in enumerate(content, start=1):
         try:
-            counts = entry["segmentation"]["counts"]
-            size = [int(side) for side in entry["segmentation"]["size"]]
-            rle = {"size": size, "counts": counts.encode() if isinstance(counts, str) else bytes(counts)}
+            rle = encode(decode_rle(entry["segmentation"]))
             item = Instance(str(entry["image_id"]), int(entry["category_id"]), rle, float(entry["score"]))
-            decode(rle)
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise WssError(
                 f"{path}: instance {number} lacks or garbles image_id, category_id, segmentation or score ({error!r}); "
                 "mend it"
