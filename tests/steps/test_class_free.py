@@ -157,7 +157,7 @@ def test_what_does_not_go_together(scenes, free, message):
     assert message(UsageError, seg, scenes, source, foreground=True, loss="balanced-seed") == (
         "--foreground: --loss balanced-seed needs the images' classes; take --loss ce"
     )
-    known = ", ".join(name for name, row in ARCHITECTURES.items() if row.use == "segmentation")
+    known = ", ".join(name for name, row in ARCHITECTURES.items() if row.use in ("segmentation", "boxes"))
     assert message(UsageError, seg, scenes, source, arch="unet") == f"--arch unet: train-seg builds {known}"
     assert "its class table is not the one of" in message(WssError, seg, scenes, free, loss="seed")
     net = seg(scenes, free)
@@ -169,7 +169,7 @@ def test_what_does_not_go_together(scenes, free, message):
 def test_the_command_knows_the_tables_architectures():
     from typing import get_args, get_type_hints
 
-    names = {name for name, row in ARCHITECTURES.items() if row.use == "segmentation"}
+    names = {name for name, row in ARCHITECTURES.items() if row.use in ("segmentation", "boxes")}
     assert set(get_args(get_type_hints(train_seg)["arch"])) == names
 
 

@@ -274,7 +274,7 @@ def test_every_round_from_the_same_start(shared, tmp_path):
         ({"hidden": 0}, "--hidden 0: give 1 or more"),
         ({"size": 8}, "--size 8: give 32 or more"),
         ({"loss_step": 99}, "--loss-step 99: give 1 to the stride of the net's output, 8"),
-        ({"arch": "cam"}, "--arch cam: train-seg builds deeplab, deeplab-largefov, fpn, dfpn, student"),
+        ({"arch": "cam"}, "--arch cam: train-seg builds deeplab, deeplab-largefov, fpn, dfpn, student, dasnet"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("rounds", [1, 2])

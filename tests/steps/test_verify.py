@@ -175,7 +175,7 @@ def test_unknown_kinds(probabilities):
     edit(probabilities, kind="scores of old", score_type="guess")
     assert list(problems(probabilities))[:2] == [
         f"{probabilities}/wss.json: kind 'scores of old' is none of masks, scores, masks+scores, model, detections, "
-        "proposals, cams, rounds",
+        "masks+detections, proposals, cams, rounds",
         f"{probabilities}/wss.json: score type 'guess' is none of cam, probability, soft-label, saliency",
     ]
 
