@@ -108,8 +108,9 @@ def sections() -> dict[str, str]:
             "network B 40.6 and 41.9; about 2 less without cross-image refinement.\n\n"
             + results(hypotheses)
             + intervals([row for row in read("intervals.csv") if row["first"].startswith("hyp-")])
-            + proposals()
         )
+    if read("proposals.csv"):
+        found["Proposals on real photos"] = proposals()
     objects = read("detections.csv")
     if das or objects:
         found["DASNet on real photos"] = (
@@ -128,12 +129,10 @@ def sections() -> dict[str, str]:
 def proposals() -> str:
     """What the proposals hold of the val photos' objects."""
     rows = read("proposals.csv")
-    if not rows:
-        return ""
     keys = ["run", "split", "images", "objects", "kept", "average_best_overlap", "recall_50", "recall_70"]
     lines = [[row[key] for key in keys] for row in rows]
     return (
-        f"\n\nProposals against the objects of the val photos, `{rows[0]['command']}`; making them took "
+        f"Proposals against the objects of the val photos, `{rows[0]['command']}`; making them beside other jobs took "
         f"{rows[0]['step_seconds']} s.\n\n{table([key.replace('_', ' ') for key in keys], lines)}"
     )
 

@@ -270,7 +270,7 @@ def test_github_actions(voc, bash, tmp_path, floor, code):
     assert json.loads((tmp_path / "eval.json").read_text())["split"] == "val"
 
 
-def test_dasnet(voc, tmp_path):
+def test_dasnet(voc, bash, tmp_path):
     script = f"{EXAMPLES / 'dasnet.sh'} {voc} runs/das"
     quick = {
         "BACKBONE": "tiny", "MASKS": "1", "DET": "--init none --iterations 2 --batch-size 2 --crop-size 129",
