@@ -7,6 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes is the machine's load
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 WARM = Path(__file__).with_name("warm_wss.py")
 
