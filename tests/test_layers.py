@@ -13,7 +13,7 @@ from wsscli.cli.app import COMMANDS
 PACKAGE = Path(__file__).parents[1] / "wsscli"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ARRAY_ROOMS = {"seeds", "grow", "refine", "saliency", "evaluate", "losses", "proposals"}
-SHARED = {"errors", "classes", "progress"}
+SHARED = {"errors", "classes", "progress", "launch"}
 # room -> what it may import of wsscli beside itself and SHARED; None = anything below
 ALLOWED = {
     "cli": None,
