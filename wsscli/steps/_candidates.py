@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from wsscli.errors import WssError
-from wsscli.steps._run import side_by_side
 from wsscli.steps._sources import check_size
+from wsscli.steps._workers import side_by_side
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,8 +13,9 @@ from wsscli.steps._data import Data
 from wsscli.steps._jaccard import check_options, chosen_groups, compare, foreground_row, groups_of
 from wsscli.steps._judge import Judge, Side, Tally, choose_side
 from wsscli.steps._mask_evaluation import Comparison, MaskEvaluation, Row
-from wsscli.steps._run import Run, one_thread_libraries
+from wsscli.steps._run import Run
 from wsscli.steps._target import class_table, find_target, images_to_judge
+from wsscli.steps._workers import one_thread_libraries
 
 if TYPE_CHECKING:
     from wsscli.classes import ClassTable

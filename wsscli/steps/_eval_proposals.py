@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, dataset_for
 from wsscli.steps._evaluation import FORMAT, VERSION, Grid, Measured, counted, shown
-from wsscli.steps._run import Run, one_thread_libraries
+from wsscli.steps._run import Run
+from wsscli.steps._workers import one_thread_libraries
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import PartialError, UsageError, WssError
+from wsscli.steps._workers import cores, side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from wsscli.classes import ClassTable
     from wsscli.maskdir.manifest import DataRef, Input, Manifest
     from wsscli.maskdir.writer import Output, Record, Writer
-
-T = TypeVar("T")
 
 log = logging.getLogger("wsscli")
 FAILED = "failed: "  # how the reason of an image begins that `--keep-going` passed over
@@ -279,65 +275,6 @@ def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step:
     side_by_side(partial(_one, job.path, work, run.keep_going), job.todo, run.threads, step, note, backend=backend)
 
 
-def side_by_side(
-    call: Callable[[str], T],
-    names: Sequence[str],
-    workers: int,
-    title: str,
-    done: Callable[[T], None],
-    *,
-    backend: str = "threads",
-) -> None:
-    """Call a function of every image, some at a time, in any order; the first error ends it.
-
-    Args:
-        call: id -> anything; in a thread or process of its own.
-        names: the images.
-        workers: how many at a time.
-        title: of the progress.
-        done: gets each result, in the calling thread.
-        backend: threads or processes.
-    """
-    from joblib import Parallel, delayed
-
-    from wsscli.progress import track
-
-    parallel = Parallel(
-        n_jobs=min(workers, max(1, len(names))),
-        backend="threading" if backend == "threads" else "loky",
-        return_as="generator_unordered",  # bounded: at most two tasks a worker are in flight
-        pre_dispatch="2*n_jobs",
-        batch_size=1,
-    )
-    waiting = _waiting(call, parallel.n_jobs) if backend == "threads" else nullcontext(call)
-    with one_thread_libraries(), track(len(names), title) as progress, waiting as counted:
-        for found in parallel(delayed(counted)(name) for name in names):
-            done(found)
-            progress.advance()
-
-
-@contextmanager
-def _waiting(call: Callable[[str], T], most: int) -> Iterator[Callable[[str], T]]:
-    """The call, of which none is still at work when the block is left.
-
-    joblib does not wait for its threads when one of them fails. The interpreter would end in the middle of their
-    C++ code, which aborts the process: exit code 134 in place of the error's.
-    """
-    import threading
-
-    turns = threading.Semaphore(most)
-
-    def counted(name: str) -> T:
-        with turns:
-            return call(name)
-
-    try:
-        yield counted
-    finally:
-        for _ in range(most):  # and none can begin from here on
-            turns.acquire()
-
-
 def _one(root: Path, work: Callable[[str], Output], keep_going: bool, name: str) -> Record:
     from wsscli.maskdir.writer import write_output
 
@@ -354,24 +291,6 @@ def failed(reason: str) -> Output:
     from wsscli.maskdir.writer import Output
 
     return Output(dropped=f"{FAILED}{reason}")
-
-
-@contextmanager
-def one_thread_libraries() -> Iterator[None]:
-    """OpenCV on one thread while images run side by side: its own threads would only get in their way."""
-    import cv2
-
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
-
-
-def cores() -> int:
-    """Cores this process may use; macOS knows no affinity and has all of them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:

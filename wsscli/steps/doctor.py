@@ -153,7 +153,7 @@ def _tensorboard() -> Finding:
 
 
 def _threads() -> Finding:
-    from wsscli.steps._run import cores
+    from wsscli.steps._workers import cores
 
     available = cores()
     policy = os.environ.get("OMP_WAIT_POLICY", "unset")

@@ -217,7 +217,7 @@ class _Drawing:
         from joblib import Parallel, delayed
 
         from wsscli.progress import track
-        from wsscli.steps._run import one_thread_libraries
+        from wsscli.steps._workers import one_thread_libraries
 
         parallel = Parallel(
             n_jobs=min(threads, len(ids)), backend="threading", return_as="generator", pre_dispatch="2*n_jobs",
