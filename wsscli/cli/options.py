@@ -23,6 +23,7 @@ from wsscli.errors import PartialError, UsageError
 ENVIRONMENT = {"data": "WSS_DATA", "split": "WSS_SPLIT"}
 PANELS = {
     "Data": "Data set", "Run": "Every step", "Training": "Training", "Predicting": "Prediction", "Cutting": "GrabCut",
+    "Cluster": "Every step",
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from wsscli.data.ids import check_id
 from wsscli.errors import WssError
+from wsscli.maskdir.chunks import left_behind, remove_places
 from wsscli.maskdir.detections import BOXES, INSTANCES, Entry, gathered, write_entries
 from wsscli.maskdir.files import write_atomic, writing_failed
 from wsscli.maskdir.manifest import (
@@ -226,8 +227,10 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Writer 
     try:
         _remove_rests(root)
         if overwrite:
+            remove_places(root)
             _clear(root, journal, manifest)
         records = _whole_records(root, journal)
+        _take_over(root, journal, records)
         if present is None and not overwrite:
             write_manifest(root, manifest)
     except OSError as error:
@@ -374,3 +377,13 @@ def _whole_records(root: Path, journal: IO[str]) -> dict[str, Record]:
     journal.truncate(kept)
     journal.seek(0, os.SEEK_END)
     return records
+
+
+def _take_over(root: Path, journal: IO[str], records: dict[str, Record]) -> None:
+    """Note what the workers of a run on a cluster had done when it was killed."""
+    for record in left_behind(root):
+        if record["id"] not in records and all((root / name).exists() for name in record["files"]):
+            journal.write(json.dumps(record, ensure_ascii=False) + "\n")
+            records[record["id"]] = record
+    journal.flush()
+    remove_places(root)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wsscli.classes import ClassTable
     from wsscli.maskdir.manifest import DataRef, Input, Manifest
     from wsscli.maskdir.writer import Output, Record, Writer
+    from wsscli.steps._cluster import Cluster
 
 log = logging.getLogger("wsscli")
 FAILED = "failed: "  # how the reason of an image begins that `--keep-going` passed over
@@ -211,6 +212,7 @@ def per_image(
     *,
     backend: Literal["threads", "processes"] = "threads",
     around: Callable[[Job], AbstractContextManager[None]] | None = None,
+    on: Cluster | None = None,
 ) -> Path:
     """Run a function over images and write what it returns: complete, resume, overwrite, workers, failures.
 
@@ -222,20 +224,23 @@ def per_image(
         backend: threads for code that releases the GIL, processes for code that holds it.
         around: what is entered before the first image that is still to do, and left when all are done and the
             directory is not complete yet.
+        on: where to work, here when None; `work` must be picklable for a cluster.
 
     Returns:
         The output directory.
 
     Raises:
+        UsageError: `on` is no address.
         PartialError: some images failed, now or in the `keep_going` run that wrote the directory; it is complete
             without them.
         WssError: the first failure otherwise.
     """
+    there = on if on is not None and on.scheduler else None
     job = open_job(plan, run, ids)
     if job is not None:
         with job:
             with around(job) if around is not None else nullcontext():
-                _fill(job, run, work, backend, plan.step)
+                _fill(job, run, work, backend, plan.step, there)
             job.close()
     elif run.dry_run:
         return plan.out
@@ -266,16 +271,24 @@ def failed_in(out: Path) -> list[str]:
     return [item["id"] for item in manifest.dropped if item["reason"].startswith(FAILED)] if manifest else []
 
 
-def _fill(job: Job, run: Run, work: Callable[[str], Output], backend: str, step: str) -> None:
+def _fill(
+    job: Job, run: Run, work: Callable[[str], Output], backend: str, step: str, there: Cluster | None
+) -> None:  # fmt: skip
     def note(record: Record) -> None:
         if record.get("dropped", "").startswith(FAILED):
             log.warning("%s", record["dropped"])
         job.writer.note(record)
 
-    side_by_side(partial(_one, job.path, work, run.keep_going), job.todo, run.threads, step, note, backend=backend)
+    if there is not None:
+        from wsscli.steps._cluster import fill
+
+        fill(job.path, work, job.todo, run, there, step, note)
+        return
+    side_by_side(partial(one_image, job.path, work, run.keep_going), job.todo, run.threads, step, note, backend=backend)
 
 
-def _one(root: Path, work: Callable[[str], Output], keep_going: bool, name: str) -> Record:
+def one_image(root: Path, work: Callable[[str], Output], keep_going: bool, name: str) -> Record:
+    """Make one image's files; returns its journal line."""
     from wsscli.maskdir.writer import write_output
 
     try:

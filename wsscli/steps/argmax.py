@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wsscli.steps._cluster import Cluster
 from wsscli.steps._run import Run
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from wsscli.steps._sources import Probabilities
 
 
-def argmax(source: Path, out: Path, *, background: str | None = None, run: Run = Run()) -> Path:
+def argmax(
+    source: Path, out: Path, *, background: str | None = None, run: Run = Run(), on: Cluster = Cluster()
+) -> Path:
     """Turn score maps into masks: at each pixel the class with the largest score.
 
     Cam scores have no background: `const:T` sets a pixel to its class where the class's map, divided by its own
@@ -24,6 +27,7 @@ def argmax(source: Path, out: Path, *, background: str | None = None, run: Run =
         out: The directory to write.
         background: For cam scores only: const:T or power:A; const:0.2 when left out.
         run: Options of every step.
+        on: Where to work.
 
     Returns:
         `out`: masks of the photos' sizes; of equal scores the smallest class id wins.
@@ -46,7 +50,7 @@ def argmax(source: Path, out: Path, *, background: str | None = None, run: Run =
         step="argmax", out=out, kind="masks", options={"background": probabilities.rule}, classes=manifest.classes,
         data=manifest.data, split=manifest.split, inputs=[folder.as_input("scores")], supervision=inherit(manifest),
     )  # fmt: skip
-    return per_image(plan, run, run.select(folder.ids), _Argmax(probabilities))
+    return per_image(plan, run, run.select(folder.ids), _Argmax(probabilities), on=on)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import UsageError
+from wsscli.steps._cluster import Cluster
 from wsscli.steps._data import Data
 from wsscli.steps._run import Run
 
@@ -42,6 +43,7 @@ def crf(
     engine: Literal["lattice", "pydensecrf"] = "lattice",
     data: Data = Data(),
     run: Run = Run(),
+    on: Cluster = Cluster(),
 ) -> Path:
     """Refine scores or masks with a fully connected CRF on the photo.
 
@@ -66,6 +68,7 @@ def crf(
         engine: The built-in lattice, or pydensecrf (an extra, for comparison).
         data: The data set; from the manifest by default.
         run: Options of every step.
+        on: Where to work.
 
     Returns:
         `out`: masks without 255; a mask that is all 255 is passed on (`fell_back`; under `scores` it is dropped).
@@ -125,7 +128,7 @@ def crf(
     work = _Crf(folder, dataset, classes, probabilities, parameters, label_confidence, all_labels, scores)
     ids = run.select(shared_ids(folder, dataset))
     # pydensecrf holds the GIL: threads would wait for each other
-    return per_image(plan, run, ids, work, backend="processes" if engine == "pydensecrf" else "threads")
+    return per_image(plan, run, ids, work, backend="processes" if engine == "pydensecrf" else "threads", on=on)
 
 
 @dataclass(frozen=True)

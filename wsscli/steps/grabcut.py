@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from wsscli.steps._cluster import Cluster
 from wsscli.steps._data import Data
 from wsscli.steps._run import Run
 
@@ -26,6 +27,7 @@ def grabcut(
     scale: float = 1.0,
     data: Data = Data(),
     run: Run = Run(),
+    on: Cluster = Cluster(),
 ) -> Path:
     """Refine masks with GrabCut: each class is cut out anew from the smallest box around it.
 
@@ -37,6 +39,7 @@ def grabcut(
         scale: Size of the working copy, at most 1; 0.5 is about ten times faster and gives other masks.
         data: The data set; from the manifest by default.
         run: Options of every step.
+        on: Where to work.
 
     Returns:
         `out`. Where GrabCut has nothing to work on (an empty mask, a single pixel, a box of the whole image) the
@@ -66,7 +69,7 @@ def grabcut(
         split=dataset.split, inputs=[folder.as_input("masks")],
         supervision=of_masks(folder, dataset.root, len(ids)),
     )  # fmt: skip
-    return per_image(plan, run, ids, _GrabCut(folder, dataset, classes, options, run.seed))
+    return per_image(plan, run, ids, _GrabCut(folder, dataset, classes, options, run.seed), on=on)
 
 
 @dataclass(frozen=True)

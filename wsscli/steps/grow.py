@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsscli.errors import UsageError, WssError
+from wsscli.steps._cluster import Cluster
 from wsscli.steps._data import Data
 from wsscli.steps._run import Run
 
@@ -30,6 +31,7 @@ def grow(
     background: str | None = None,
     data: Data = Data(),
     run: Run = Run(),
+    on: Cluster = Cluster(),
 ) -> Path:
     """Grow seeds into neighbouring pixels whose class a network is sure of (DSRG).
 
@@ -48,6 +50,7 @@ def grow(
         background: For cam scores only: const:T or power:A (see `wss argmax`); power:7 when left out.
         data: The data set, for its image-level labels; from the manifests by default.
         run: Options of every step.
+        on: Where to work.
 
     Returns:
         `out`. Images without seeds, and seeds of classes that take no part, are listed under `fell_back`.
@@ -92,7 +95,7 @@ def grow(
         inputs=[folder.as_input("seeds"), probable.as_input("scores")],
         supervision=inherit(folder.manifest, probable.manifest, add=["image-labels"] if known else []),
     )  # fmt: skip
-    return per_image(plan, run, ids, _Grow(folder, source, known, classes, theta_fg, theta_bg, original_quirks))
+    return per_image(plan, run, ids, _Grow(folder, source, known, classes, theta_fg, theta_bg, original_quirks), on=on)
 
 
 def _plain(theta: float) -> float | str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import UsageError, WssError
+from wsscli.steps._cluster import Cluster
 from wsscli.steps._data import Data
 from wsscli.steps._run import Run
 
@@ -36,6 +37,7 @@ def guided_filter(
     scores: bool = False,
     data: Data = Data(),
     run: Run = Run(),
+    on: Cluster = Cluster(),
 ) -> Path:
     """Filter score maps or masks with the photo as guide (He's guided filter).
 
@@ -53,6 +55,7 @@ def guided_filter(
         scores: For masks only: write the filtered maps as well, as probabilities (about 0.4 MB a label).
         data: The data set; from the manifest by default.
         run: Options of every step.
+        on: Where to work.
 
     Returns:
         `out`. A mask that is all 255 is passed on (`fell_back`; under `scores` it is dropped); 255 stays where no
@@ -93,8 +96,8 @@ def guided_filter(
     )  # fmt: skip
     ids = run.select(shared_ids(folder, dataset))
     if read == "scores":
-        return per_image(plan, run, ids, _Scores(folder, dataset, parameters, score_type))
-    return per_image(plan, run, ids, _Masks(folder, dataset, table, parameters, scores))
+        return per_image(plan, run, ids, _Scores(folder, dataset, parameters, score_type), on=on)
+    return per_image(plan, run, ids, _Masks(folder, dataset, table, parameters, scores), on=on)
 
 
 @dataclass(frozen=True)

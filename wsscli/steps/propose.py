@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import UsageError
+from wsscli.steps._cluster import Cluster
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._run import Plan, Run, per_image
 
@@ -23,6 +24,7 @@ def propose(
     mode: Literal["fast", "quality"] | None = None,
     data: Data = Data(),
     run: Run = Run(),
+    on: Cluster = Cluster(),
 ) -> Path:
     """Write ranked region proposals of each photo: masks of what may be an object, best first, without classes.
 
@@ -38,6 +40,7 @@ def propose(
         mode: Of selective-search: fast (the default; 8 hierarchies), or quality (80).
         data: The data set.
         run: Common options.
+        on: Where to work.
 
     Returns:
         The directory.
@@ -74,4 +77,4 @@ def propose(
     plan = Plan(
         "propose", out, "proposals", {"method": method, **options}, data=data_ref(dataset), split=dataset.split,
     )  # fmt: skip
-    return per_image(plan, run, ids, work)
+    return per_image(plan, run, ids, work, on=on)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wsscli.steps._clips import Clips
+from wsscli.steps._cluster import Cluster
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._run import Plan, Run, per_image
 
@@ -26,6 +27,7 @@ def saliency(
     video: bool = False,
     data: Data = Data(),
     run: Run = Run(),
+    on: Cluster = Cluster(),
 ) -> Path:
     """Write a saliency map of each photo: scores of type `saliency`, values in [0, 1], the maximum of each map 1.
 
@@ -41,6 +43,7 @@ def saliency(
             of it, and the rest is done.
         data: The data set.
         run: Common options.
+        on: Where to work.
 
     Returns:
         The directory.
@@ -76,7 +79,7 @@ def saliency(
         values, size, reason = found(name)  # (h, w)
         return Output(scores=Scores(values[None], np.zeros(1, np.int64), size), fell_back=reason)
 
-    return per_image(plan, run, ids, work)
+    return per_image(plan, run, ids, work, on=on)
 
 
 Found = tuple["npt.NDArray[np.float32]", tuple[int, int], str | None]
