@@ -22,7 +22,7 @@ def boundary(
     *,
     inside: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Mean over pixels of sum_c q log(q / p): how far the net's probabilities p are from the CRF's q.
+    """Mean over an image's pixels of sum_c q log(q / p): how far the net's probabilities p are from the CRF's q.
 
     q / p is clipped to [0.05, 20] as in the original, so a pixel where p has fallen below q / 20 or above 20 q
     no longer pulls.
@@ -38,9 +38,11 @@ def boundary(
         inside: bool (N,h,w), the pixels that count; all when None.
 
     Returns:
-        A scalar, the mean over the pixels of all images that count, 0 without any.
+        A scalar, the mean over images; one without a pixel that counts is 0 and counts as an image.
 
     Source: Kolesnikov and Lampert 2016 (SEC), equation 5; Huang et al. 2018 (DSRG), equation 2.
+    Differs: each image has its own mean, so that a batch may be split. The papers warp photos to the square, where
+        every pixel counts and both means are one.
     """
     q = smooth.clamp(min=CRF_CLIP)
     log_q = (q / q.sum(1, keepdim=True)).log()
@@ -51,7 +53,7 @@ def boundary(
     pixels = (log_q.exp() * ratio).sum(1)  # (N,h,w)
     if inside is None:
         return pixels.mean()
-    return (pixels * inside).sum() / inside.sum().clamp(min=1)
+    return ((pixels * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)).mean()
 
 
 class _Through(torch.autograd.Function):

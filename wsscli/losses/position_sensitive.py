@@ -47,17 +47,18 @@ def position_sensitive(
         instance: integer (N,h,w), 1 on the instance, 0 elsewhere, 255 where nobody knows (left out of the mask term).
 
     Returns:
-        The score term, the mean over all boxes, and the mask term: the mean over the known pixels of a positive box,
-        then over the positive boxes that have some; 0 where there is none.
+        The score term, the mean over an image's boxes, and the mask term: the mean over the known pixels of a positive
+        box, then over the image's positive boxes that have some, 0 where there is none. Both are means over images.
 
     Source: DASNet, section 3.4.2, third modification, and section 3.5.
     Differs: the softmax runs over the whole positive box, not over the instance's foreground alone, on which nothing
-        would teach what is outside.
+        would teach what is outside. Each image has means of its own, so that a batch may be split; the paper does not
+        say which.
     """
     there = region.flatten(2).any(2)  # (N,R)
     found = box_scores(scores, region)
     each = F.binary_cross_entropy_with_logits(found, positive.to(found.dtype), reduction="none")
-    score = (each * there).sum() / there.sum().clamp_min(1)
+    score = _mean(each, there)
 
     known = region & (instance != IGNORE)[:, None] & positive[..., None, None]  # (N,R,h,w)
     # channel 0 is inside: the softmax of two is a sigmoid of their difference
@@ -65,6 +66,10 @@ def position_sensitive(
     inside = (instance == 1)[:, None].expand_as(margin).to(margin.dtype)
     pixels = F.binary_cross_entropy_with_logits(margin, inside, reduction="none") * known
     counts = known.sum((2, 3))  # (N,R)
-    boxes = (counts > 0).sum().clamp_min(1)
-    mask = (pixels.sum((2, 3)) / counts.clamp_min(1)).sum() / boxes
+    mask = _mean(pixels.sum((2, 3)) / counts.clamp_min(1), counts > 0)
     return PositionSensitive(score, mask)
+
+
+def _mean(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """(N,R) -> the mean over the chosen boxes of each image, 0 without any, then over images."""
+    return ((values * chosen).sum(1) / chosen.sum(1).clamp_min(1)).mean()

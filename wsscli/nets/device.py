@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from wsscli.errors import UsageError, WssError
+from wsscli.launch import launched
 
 
 def native_bf16(device: torch.device) -> bool:
@@ -35,14 +36,17 @@ def pick_device(name: str) -> torch.device:
     """The device of this name, checked to be there.
 
     Args:
-        name: `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:N` or `mps`.
+        name: `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:N` or `mps`. With `auto` and `cuda`
+            each process that a launcher has started gets a GPU of its own.
 
     Raises:
         UsageError: no such kind of device.
-        WssError: this machine does not have it.
+        WssError: this machine does not have it, or not one for every process.
     """
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return _own_gpu()
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -59,6 +63,21 @@ def pick_device(name: str) -> torch.device:
     elif device.type != "cpu":
         raise UsageError(f"--device {name}: wss runs on cpu, cuda or mps")
     return device
+
+
+def _own_gpu() -> torch.device:
+    launch = launched()
+    if launch is None or launch.world == 1:
+        return torch.device("cuda")
+    count = torch.cuda.device_count()
+    if launch.local_rank < count:
+        return torch.device("cuda", launch.local_rank)
+    if count == 1 and launch.sharing == 1:  # srun shows each task the GPU that is its own
+        return torch.device("cuda", 0)
+    raise WssError(
+        f"{launch}: number {launch.local_rank + 1} of its host, where torch finds {count} CUDA devices; start at most "
+        "one process a device, or pass --device cpu"
+    )
 
 
 @contextmanager

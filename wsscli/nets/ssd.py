@@ -155,19 +155,24 @@ class SSD(nn.Module):
 
         Source: Liu et al. 2016, equations 1-3.
         """
+        targets = [{"boxes": one[ids > 0], "labels": ids[ids > 0]} for one, ids in zip(boxes, labels, strict=True)]
+        heads = {"bbox_regression": found.boxes, "cls_logits": found.classes}
+        values = self.parts.compute_loss(targets, heads, [self.anchors] * len(boxes), self._matched(boxes, labels))
+        return values["bbox_regression"] + values["classification"]
+
+    def matches(self, boxes: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """How many default boxes of a batch are matched, the number that `loss` divides by."""
+        return torch.stack([(match >= 0).sum() for match in self._matched(boxes, labels)]).sum()
+
+    def _matched(self, boxes: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
+        """For each image, of every default box the number of the box that it is matched with; below 0: none."""
         from torchvision.ops import box_iou
 
-        targets, matched = [], []
-        for one, ids in zip(boxes, labels, strict=True):
-            real = ids > 0
-            targets.append({"boxes": one[real], "labels": ids[real]})
-            if bool(real.any()):
-                matched.append(self.parts.proposal_matcher(box_iou(one[real], self.anchors)))
-            else:
-                matched.append(torch.full((len(self.anchors),), -1, dtype=torch.int64, device=ids.device))
-        heads = {"bbox_regression": found.boxes, "cls_logits": found.classes}
-        values = self.parts.compute_loss(targets, heads, [self.anchors] * len(boxes), matched)
-        return values["bbox_regression"] + values["classification"]
+        none = torch.full((len(self.anchors),), -1, dtype=torch.int64, device=labels.device)
+        return [
+            self.parts.proposal_matcher(box_iou(one[ids > 0], self.anchors)) if bool((ids > 0).any()) else none
+            for one, ids in zip(boxes, labels, strict=True)
+        ]
 
     def detections(
         self, found: Found, *, threshold: float = 0.01, nms: float = 0.45, most: int = 200

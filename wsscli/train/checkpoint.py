@@ -13,6 +13,7 @@ from torch import nn
 
 from wsscli.errors import WssError
 from wsscli.maskdir.files import write_atomic
+from wsscli.train.ranks import Ranks
 
 NAME = "last.ckpt"
 
@@ -50,23 +51,45 @@ def save_checkpoint(directory: Path, model: nn.Module, optimizer: torch.optim.Op
     write_atomic(directory / NAME, buffer.getvalue())
 
 
-def load_checkpoint(directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+def load_checkpoint(
+    directory: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ranks: Ranks = Ranks(),  # noqa: B008 - one process alone has no state
+) -> Position:
     """Put model and optimiser back as the checkpoint has them; without one, the start.
+
+    Args:
+        directory: where it is.
+        model, optimizer: of this process.
+        ranks: the processes of the training; the first one alone needs to see the directory.
 
     Raises:
         WssError: when it is damaged or of another net.
     """
     path = directory / NAME
-    if not path.exists():
+    found = ranks.told(_read(path) if ranks.leads else None)
+    if found is None:
         return Position()
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(io.BytesIO(found), map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         return Position(**state["position"])
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WssError(f"{path}: the checkpoint cannot be read ({reason}); start again with --overwrite") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes() if path.exists() else None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> WssError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return WssError(f"{path}: the checkpoint cannot be read ({reason}); start again with --overwrite")
 
 
 def remove_checkpoint(directory: Path) -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from wsscli.data.boxes import Boxes
+from wsscli.nets.ssd import SSD, Found
 from wsscli.train.augment import Image, Rng, jitter, resize, sample_rng
 
 Corners = NDArray[np.float32]
@@ -197,3 +199,21 @@ def _cut(
     placed = np.clip(placed, 0, how.size).astype(np.float32)
     large = ((placed[:, 2:] - placed[:, :2]) >= _LEAST).all(1)
     return out, placed[large], labels[kept][large]
+
+
+@dataclass(frozen=True)
+class BoxLoss:
+    """SSD's loss (images, corners float32 (N,M,4), ids int64 (N,M)); see `SSD.loss`.
+
+    Attributes:
+        net: the detector.
+    """
+
+    net: SSD
+
+    def __call__(self, found: Found, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        return self.net.loss(found, batch[1], batch[2])
+
+    def divisor(self, batch: Sequence[torch.Tensor]) -> torch.Tensor:
+        """What the loss of this batch is divided by: parts of a batch have one divisor, that of all of them."""
+        return self.net.matches(batch[1], batch[2])

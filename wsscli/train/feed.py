@@ -51,9 +51,11 @@ class Order:
         self.seed = seed
         self._shuffled: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
-    def batch(self, iteration: int) -> list[tuple[int, int]]:
-        """(epoch, index) of the samples of an iteration, both from 0."""
-        return [self._at(iteration * self.batch_size + i) for i in range(self.batch_size)]
+    def batch(self, iteration: int, rank: int = 0, world: int = 1) -> list[tuple[int, int]]:
+        """(epoch, index) of the samples of an iteration, both from 0: of `world` equal shares the one of this rank."""
+        share = self.batch_size // world
+        start = iteration * self.batch_size + rank * share
+        return [self._at(start + i) for i in range(share)]
 
     def epochs_done(self, iterations: int) -> int:
         """How many whole epochs the first so many iterations hold."""

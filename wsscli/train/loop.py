@@ -6,8 +6,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,16 +24,16 @@ from wsscli.nets.store import save_model
 from wsscli.progress import Track, track
 from wsscli.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from wsscli.train.feed import Order, ahead
+from wsscli.train.joint import Forward, Joint, Loss, compiling
 from wsscli.train.optimiser import build_optimiser, freeze, set_rate, train_mode
+from wsscli.train.ranks import Ranks, current, synchronised
 from wsscli.train.schedule import rate
 from wsscli.train.settings import Settings
 
 log = logging.getLogger("wsscli")
 
 Sample = tuple[NDArray[Any], ...]
-Loss = Callable[[Any, Sequence[torch.Tensor]], torch.Tensor]
 Watcher = Callable[[dict[str, Any]], None]
-Forward = Callable[[Any, torch.Tensor, Sequence[torch.Tensor]], Any]  # (net, its images, the batch) -> outputs
 
 
 class Samples(Protocol):
@@ -82,10 +82,14 @@ def fit(
     with the same number of threads: every checkpoint is a whole position, and all that is random is drawn from
     the seed, the epoch, the sample's index or the iteration.
 
+    The processes that `train.ranks` has joined share every batch; each sees its part of what one alone would see. The
+    first of them writes, logs and validates; a checkpoint says nothing of how many there were.
+
     Args:
         model: has `backbone.normalise`.
         samples: what is trained on.
-        loss: (outputs of the net in float32, the batch: images uint8 (N,3,H,W), then targets) -> scalar.
+        loss: (outputs of the net in float32, the batch: images uint8 (N,3,H,W), then targets) -> scalar, a mean over
+            images. If it is another mean, it has a method `divisor` of the batch: the number that it divides by.
         settings: all numbers.
         directory: where `model.safetensors`, `last.ckpt` and `log.jsonl` go.
         device: see `nets.device`.
@@ -98,36 +102,42 @@ def fit(
             when left out.
 
     Raises:
-        WssError: the loss is not a number any more; a sample cannot be read; the checkpoint is damaged.
+        WssError: the loss is not a number any more; a sample cannot be read; the checkpoint is damaged; torch.compile
+            cannot compile; another process has ended.
     """
+    ranks = current()
     model.to(device)
     if settings.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if ranks.world > 1 and device.type == "cuda":
+        synchronised(model)
     freeze(model, settings.frozen)
     optimizer = build_optimiser(model, settings)
-    start = load_checkpoint(directory, model, optimizer)
-    run = _Training(model, optimizer, loss, settings, directory, device, start, meter, watch, forward)
-    if meter is not None:
-        meter.restore(start.meter)
-    order = Order(len(samples), settings.batch_size, settings.seed)
-    todo = range(start.iteration, settings.iterations)
-    if start.iteration:
-        log.info("%s: going on at iteration %d of %d", directory, start.iteration, settings.iterations)
-    run.cut_log()
-    depth = 3 * settings.batch_size
-    keys = (key for iteration in todo for key in order.batch(iteration))
-    ready = ahead(lambda key: samples(*key), keys, workers=workers, depth=depth)
-    with closing(ready), track(settings.iterations * settings.batch_size, "train") as progress:
-        progress.advance(start.iteration * settings.batch_size)
-        for iteration in todo:
-            batch = [next(ready) for _ in range(settings.batch_size)]
-            run.step(iteration, batch, progress)
-            done = iteration + 1
-            if order.epochs_done(done) > order.epochs_done(iteration) or done == settings.iterations:
-                run.end_epoch(order.epochs_done(done), validate)
-            elif run.checkpoint_due:
-                run.checkpoint()
-    save_model(directory, model)
+    with ranks.hearing(directory):
+        start = load_checkpoint(directory, model, optimizer, ranks)
+        run = _Training(model, optimizer, loss, settings, directory, device, start, meter, watch, forward, ranks)
+        if meter is not None and ranks.leads:
+            meter.restore(start.meter)
+        order = Order(len(samples), settings.batch_size, settings.seed)
+        todo = range(start.iteration, settings.iterations)
+        if start.iteration:
+            log.info("%s: going on at iteration %d of %d", directory, start.iteration, settings.iterations)
+        run.begin_log()
+        share = settings.batch_size // ranks.world
+        keys = (key for iteration in todo for key in order.batch(iteration, ranks.rank, ranks.world))
+        ready = ahead(lambda key: samples(*key), keys, workers=workers, depth=3 * share)
+        with closing(ready), track(settings.iterations * settings.batch_size, "train") as progress:
+            progress.advance(start.iteration * settings.batch_size)
+            for iteration in todo:
+                run.step(iteration, [next(ready) for _ in range(share)], progress)
+                done = iteration + 1
+                if order.epochs_done(done) > order.epochs_done(iteration) or done == settings.iterations:
+                    run.end_epoch(order.epochs_done(done), validate)
+                elif run.checkpoint_due:
+                    run.checkpoint()
+        if ranks.leads:
+            save_model(directory, model)
+        ranks.told(None)  # all is written when the others go on
 
 
 class _Training:
@@ -143,10 +153,13 @@ class _Training:
         meter: Meter | None,
         watch: Watcher | None,
         forward: Forward | None,
+        ranks: Ranks,
     ) -> None:
-        self.model, self.optimizer, self.loss, self.settings = model, optimizer, loss, settings
+        self.model, self.optimizer, self.loss, self.settings, self.ranks = model, optimizer, loss, settings, ranks
         self.directory, self.device, self.position = directory, device, position
-        self.meter, self.watch, self.forward = meter, watch, forward
+        self.meter, self.watch = meter, watch
+        self.joint = ranks.wrap(Joint(model, loss, forward, bf16=settings.bf16, compiled=settings.compiled))
+        self.checkpoint_due = False
         self._saved = self._row_time = time.monotonic()
         self._row_losses = list(position.row_losses)
         self._row_steps = 0  # of this process: those before a kill say nothing about the time
@@ -159,21 +172,45 @@ class _Training:
             settings.schedule, iteration, settings.iterations, every=settings.step_every, factor=settings.step_factor
         )
         set_rate(self.optimizer, factor)
-        # Dropout's numbers depend on the iteration alone: a resumed training draws the same ones.
-        torch.manual_seed(
-            int(np.random.SeedSequence([settings.seed, 1, iteration]).generate_state(1, np.uint64)[0] >> 1)
-        )
-        tensors = self._tensors(batch)
-        images = self.model.backbone.normalise(tensors[0])
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.bf16):
-            outputs = self.model(images) if self.forward is None else self.forward(self.model, images, tensors)
-        value = self.loss(_in_float32(outputs), tensors)
+        share = len(batch) // settings.accumulate
+        parts = [self._tensors(batch[start : start + share]) for start in range(0, len(batch), share)]
+        factors = self._factors(parts)
         self.optimizer.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
+        values = []
+        for k, (part, weight) in enumerate(zip(parts, factors, strict=True)):
+            self._seed(iteration, self.ranks.rank * len(parts) + k)
+            with self.ranks.apart(self.joint, k + 1 < len(parts)), self._compiling():
+                value = self.joint(*part)
+                if weight != 1:
+                    value = value * weight
+                self.ranks.backward(value)
+            values.append(value.detach())
         if settings.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
         self.optimizer.step()
-        self._account(iteration, value.item(), factor, progress)
+        mine = sum(value.item() for value in values)
+        due = time.monotonic() - self._saved >= settings.checkpoint_seconds and self.ranks.leads
+        total, anyone = self.ranks.sums([mine, float(due)])
+        self.checkpoint_due = anyone > 0
+        self._account(iteration, total / self.ranks.world, factor, progress)
+
+    def _seed(self, iteration: int, part: int) -> None:
+        """Dropout's numbers depend on the iteration and the part of the batch: a resumed training draws the same."""
+        entropy = [self.settings.seed, 1, iteration, *([part] if part else [])]
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1))
+
+    def _factors(self, parts: list[list[torch.Tensor]]) -> list[float]:
+        """What the losses of this process's parts are multiplied by, so that all of a batch's make its loss."""
+        divisor = getattr(self.loss, "divisor", None)
+        count = len(parts) * self.ranks.world
+        if divisor is None or count == 1:
+            return [1 / len(parts)] * len(parts)
+        mine = [int(divisor(part)) for part in parts]
+        (total,) = self.ranks.sums([sum(mine)])
+        return [self.ranks.world * one / max(1, total) for one in mine]  # gradients are a mean over processes
+
+    def _compiling(self) -> AbstractContextManager[None]:
+        return compiling() if self.settings.compiled else nullcontext()
 
     def _tensors(self, batch: list[Sample]) -> list[torch.Tensor]:
         images, *targets = (torch.from_numpy(np.stack(part)).to(self.device) for part in zip(*batch, strict=True))
@@ -214,12 +251,13 @@ class _Training:
     def end_epoch(self, epoch: int, validate: Callable[[nn.Module, int], dict[str, float]] | None) -> None:
         """Validate, log, save."""
         numbers: dict[str, Any] = {}
-        if validate is not None:
+        if validate is not None and self.ranks.leads:
             self.model.eval()
             with torch.inference_mode():
                 numbers = validate(self.model, self.position.iteration)
             train_mode(self.model, self.settings.frozen, norms_frozen=self.settings.norms_frozen)
         if self.meter is not None:
+            self.meter.restore(self.ranks.sums(self.meter.state()))
             numbers |= self.meter.end_epoch()
         position = self.position
         self.row(
@@ -236,41 +274,38 @@ class _Training:
         self.checkpoint()
         self._row_time = time.monotonic()  # validation is not training time
 
-    @property
-    def checkpoint_due(self) -> bool:
-        return time.monotonic() - self._saved >= self.settings.checkpoint_seconds
-
     def checkpoint(self) -> None:
+        """Save the position; all processes come here together."""
         path = self.directory / LOG
         self.position = replace(
             self.position,
             log_bytes=path.stat().st_size if path.exists() else 0,
             row_losses=list(self._row_losses),
-            meter=self.meter.state() if self.meter is not None else [],
+            meter=self.ranks.sums(self.meter.state()) if self.meter is not None else [],
         )
-        save_checkpoint(self.directory, self.model, self.optimizer, self.position)
+        if self.ranks.leads:
+            save_checkpoint(self.directory, self.model, self.optimizer, self.position)
         self._saved = time.monotonic()
 
     def row(self, **fields: Any) -> None:
         """Append a row to `log.jsonl`."""
+        if not self.ranks.leads:
+            return
         append_log(self.directory, {"time": round(time.time(), 3), **fields})
         if self.watch is not None:
             self.watch(fields)
 
-    def cut_log(self) -> None:
+    def begin_log(self) -> None:
         """Take off what was logged behind the checkpoint (without one, all of it): it comes again."""
         path = self.directory / LOG
-        if path.exists():
+        if path.exists() and self.ranks.leads:
             try:
                 with path.open("r+b") as stream:
                     stream.truncate(min(self.position.log_bytes, path.stat().st_size))
             except OSError as error:
                 raise writing_failed(path, error) from error
-
-
-def _in_float32(outputs: Any) -> Any:
-    """What a net gave, a tensor or a named tuple of them."""
-    return outputs.float() if isinstance(outputs, torch.Tensor) else type(outputs)(*(part.float() for part in outputs))
+        if self.ranks.world > 1:
+            self.row(event="processes", iteration=self.position.iteration, processes=self.ranks.world)
 
 
 def read_log(directory: Path) -> list[dict[str, Any]]:

@@ -23,6 +23,8 @@ class Settings:
         clip: gradients longer than this are scaled down to it; 0 leaves them.
         checkpoint_seconds: a checkpoint at least this often, and after every epoch.
         log_every: iterations a row of `log.jsonl`.
+        accumulate: parts of a process's share of a batch, one after another, so that only one is in memory.
+        compiled: the net by torch.compile.
     """
 
     iterations: int
@@ -45,3 +47,5 @@ class Settings:
     seed: int = 0
     checkpoint_seconds: float = 60.0
     log_every: int = 20
+    accumulate: int = 1
+    compiled: bool = False
