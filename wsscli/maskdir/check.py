@@ -13,6 +13,7 @@ from wsscli.maskdir.detections import BOXES, INSTANCES
 from wsscli.maskdir.png import read_mask, voc_palette
 from wsscli.maskdir.proposals import read_proposals
 from wsscli.maskdir.scores import Scores, read_scores
+from wsscli.maskdir.shards import SHARDS
 from wsscli.maskdir.writer import JOURNAL, OWN
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -167,7 +168,7 @@ def strays(root: Path, wanted: Iterable[str], parts: Iterable[str] = ()) -> list
 def is_temporary(relative: str) -> bool:
     """Whether a stray file is what a stopped run left behind."""
     name = relative.rsplit("/", 1)[-1]
-    return name == JOURNAL or (name.startswith(".") and name.endswith(".part"))
+    return name == JOURNAL or relative.startswith(f"{SHARDS}/") or (name.startswith(".") and name.endswith(".part"))
 
 
 def _without(path: Path, error: WssError) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from wsscli.classes import ClassTable
 from wsscli.errors import WssError
-from wsscli.maskdir.files import write_atomic
+from wsscli.maskdir.files import write_atomic, writing_failed
 
 NAME = "wss.json"
 FORMAT = "wss-directory"
@@ -139,7 +142,35 @@ def content_digest(files: Mapping[str, str]) -> str:
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write `wss.json` atomically."""
-    write_atomic(directory / NAME, (json.dumps(manifest.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomic(directory / NAME, _encoded(manifest))
+
+
+def create_manifest(directory: Path, manifest: Manifest) -> None:
+    """Write `wss.json` if there is none yet; of processes on any hosts that do so at one moment, one comes first.
+
+    Raises:
+        WssError: it cannot be written.
+    """
+    path = directory / NAME
+    part = directory / f".{NAME}.{uuid4().hex}.part"
+    try:
+        part.write_bytes(_encoded(manifest))
+        try:
+            os.link(part, path)  # unlike renaming, this takes nobody's file away
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            if not path.exists():
+                part.replace(path)
+    except OSError as error:
+        raise writing_failed(path, error) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _encoded(manifest: Manifest) -> bytes:
+    return (json.dumps(manifest.to_json(), indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def read_manifest(directory: Path) -> Manifest | None:

@@ -7,8 +7,6 @@ and whose files are there. The journal's lock keeps two runs out of one director
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -28,6 +26,9 @@ from wsscli.errors import WssError
 from wsscli.maskdir.chunks import left_behind, remove_places
 from wsscli.maskdir.detections import BOXES, INSTANCES, Entry, gathered, write_entries
 from wsscli.maskdir.files import write_atomic, writing_failed
+from wsscli.maskdir.journal import JOURNAL as JOURNAL
+from wsscli.maskdir.journal import Record as Record
+from wsscli.maskdir.journal import add_line, in_place, open_locked, own_lines
 from wsscli.maskdir.manifest import (
     NAME,
     Manifest,
@@ -40,8 +41,8 @@ from wsscli.maskdir.manifest import (
 from wsscli.maskdir.png import Mask, write_mask
 from wsscli.maskdir.proposals import ProposalSet, write_proposals
 from wsscli.maskdir.scores import Scores, write_scores
+from wsscli.maskdir.shards import ended_shards, forget_shards, living, remove_shards, shard_records
 
-JOURNAL = "journal.jsonl"
 LOG = "log.jsonl"
 OWN = (
     NAME, JOURNAL, LOG, "masks", "scores", "proposals", "cams", "features", "model.safetensors", "last.ckpt",
@@ -73,9 +74,6 @@ class Output:
     instances: list[Entry] | None = None
     fell_back: str | None = None
     dropped: str | None = None
-
-
-Record = dict[str, Any]
 
 
 def write_output(root: Path, name: str, output: Output) -> Record:
@@ -128,12 +126,14 @@ class Writer:
 
     def note(self, record: Record) -> None:
         """Note an image whose files `write_output` has written. Call it from one thread."""
-        try:
-            self._journal.write(json.dumps(record, ensure_ascii=False) + "\n")
-            self._journal.flush()
-        except OSError as error:
-            raise writing_failed(self.root / JOURNAL, error) from error
+        add_line(self._journal, self.root / JOURNAL, record)
         self._records[record["id"]] = record
+
+    def take_in(self) -> None:
+        """Make the images that shards have done meanwhile this writer's own."""
+        begun = read_manifest(self.root) or self.manifest
+        for record in shard_records(self.root, begun.digest(), look=False):
+            self._records[record["id"]] = record
 
     def log(self, **fields: Any) -> None:
         """Append a line to `log.jsonl` (times and host live there, outside the digest)."""
@@ -159,10 +159,13 @@ class Writer:
             fell_back=_reasons(records, "fell_back"),
             **extras,
         )
+        for line in ended_shards(self.root):
+            append_log(self.root, line)
         self.log(
             event="end", images=len(records), seconds=round(time.time() - self._started, 2), host=os.uname().nodename
         )
         write_manifest(self.root, final)
+        remove_shards(self.root)
         (self.root / JOURNAL).unlink()
         self._journal.close()
         return final
@@ -203,13 +206,14 @@ def append_log(root: Path, fields: dict[str, Any]) -> None:
         raise writing_failed(root / LOG, error) from error
 
 
-def begin(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Writer | None:
+def begin(root: Path, manifest: Manifest, *, overwrite: bool = False, alone: bool = True) -> Writer | None:
     """Start or resume writing a directory.
 
     Args:
         root: the directory; made if missing.
         manifest: what it will hold.
         overwrite: replace what another run left there.
+        alone: see `wsscli.maskdir.journal.open_locked`.
 
     Returns:
         None when the directory is complete and was made with the same options: nothing to do.
@@ -222,14 +226,19 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Writer 
     if present is not None and present.complete:
         with suppress(OSError):  # left by a kill between the manifest and here
             (root / JOURNAL).unlink(missing_ok=True)
+        remove_shards(root)
         return None
-    journal = _lock(root)
+    journal = lock(root, alone=alone)
     try:
+        shard = living(root)
+        if shard is not None:
+            raise WssError(f"{root}: another wss process is writing shard {shard} here; wait for it, or use another -o")
         _remove_rests(root)
         if overwrite:
             remove_places(root)
             _clear(root, journal, manifest)
-        records = _whole_records(root, journal)
+        records = {line["id"]: line for line in own_lines(journal) if in_place(root, line)}
+        records |= {line["id"]: line for line in shard_records(root, (present or manifest).digest())}
         _take_over(root, journal, records)
         if present is None and not overwrite:
             write_manifest(root, manifest)
@@ -270,28 +279,14 @@ def rewrite(root: Path, manifest: Manifest) -> None:
     Raises:
         WssError: one is, or it cannot be written.
     """
-    with _lock(root):
+    with lock(root):
         write_manifest(root, manifest)
 
 
-def _lock(root: Path) -> IO[str]:
-    """The journal of a directory, which is made if missing, open and locked."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        journal = (root / JOURNAL).open("a+", encoding="utf-8")
-    except OSError as error:
-        raise writing_failed(root / JOURNAL, error) from error
-    try:
-        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        journal.close()
-        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            raise WssError(
-                f"{root}: its file system cannot lock files ({error.strerror}), so two runs could mix there; "
-                "use another -o"
-            ) from error
-        raise WssError(f"{root}: another wss process is writing here; wait for it, or use another -o") from error
-    return journal
+def lock(root: Path, *, alone: bool = True) -> IO[str]:
+    """The journal of a directory, which is made if missing, open and locked; see `open_locked`."""
+    held = "another wss process is writing here; wait for it, or use another -o"
+    return open_locked(root / JOURNAL, root, held=held, alone=alone)
 
 
 def _refuse_foreign(root: Path) -> None:
@@ -346,6 +341,7 @@ def _clear(root: Path, journal: IO[str], manifest: Manifest) -> None:
     for name in parts:
         remove_part(root / name)
     journal.truncate(0)
+    forget_shards(root)
     write_manifest(root, manifest)
     for name in OWN:
         path = root / name
@@ -357,33 +353,10 @@ def _clear(root: Path, journal: IO[str], manifest: Manifest) -> None:
             path.unlink(missing_ok=True)
 
 
-def _whole_records(root: Path, journal: IO[str]) -> dict[str, Record]:
-    """The journal's whole lines whose files are still there; a torn last line is cut off."""
-    journal.seek(0)
-    records: dict[str, Record] = {}
-    kept = 0
-    for line in journal:
-        if not line.endswith("\n"):
-            break
-        record = None
-        with suppress(ValueError):
-            record = json.loads(line)
-        if record is None:
-            break
-        kept += len(line.encode())
-        if all((root / name).exists() for name in record["files"]):
-            records[record["id"]] = record
-    journal.seek(0)
-    journal.truncate(kept)
-    journal.seek(0, os.SEEK_END)
-    return records
-
-
 def _take_over(root: Path, journal: IO[str], records: dict[str, Record]) -> None:
     """Note what the workers of a run on a cluster had done when it was killed."""
     for record in left_behind(root):
-        if record["id"] not in records and all((root / name).exists() for name in record["files"]):
-            journal.write(json.dumps(record, ensure_ascii=False) + "\n")
+        if record["id"] not in records and in_place(root, record):
+            add_line(journal, root / JOURNAL, record)
             records[record["id"]] = record
-    journal.flush()
     remove_places(root)
