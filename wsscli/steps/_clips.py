@@ -58,10 +58,21 @@ class Clips:
         self.frames: dict[str, list[str]] = {}
         for name in sorted(dataset.ids, key=natural):
             self.frames.setdefault(name.rpartition("/")[0], []).append(name)
+        self._begin()
+
+    def _begin(self) -> None:
         self._known: OrderedDict[str, _Clip] = OrderedDict()
         self._failed: dict[str, str] = {}
         self._making: dict[str, threading.Lock] = {clip: threading.Lock() for clip in self.frames}
         self._turn = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another machine: what is known stays here, as the locks must."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._begin()
 
     def __call__(self, name: str) -> tuple[npt.NDArray[np.float32], tuple[int, int], str | None]:
         """A frame's map (h, w) at the working size, the frame's (H, W), and why the map is empty, if it is.

@@ -157,6 +157,21 @@ def spread(
             client.cancel([*running, given])
 
 
+def in_order(done: Callable[[T], None]) -> Callable[[int, T], None]:
+    """What `spread` can call for results that count in the order of the images."""
+    held: dict[int, T] = {}
+    due = 0
+
+    def put(number: int, result: T) -> None:
+        nonlocal due
+        held[number] = result
+        while due in held:
+            done(held.pop(due))
+            due += 1
+
+    return put
+
+
 def chunked(names: Sequence[str], threads: int) -> Iterator[Sequence[str]]:
     """Chunks of at most MOST images, of fewer where the cluster would otherwise wait for its last chunks."""
     size = max(1, min(MOST, len(names) // (8 * max(1, threads))))

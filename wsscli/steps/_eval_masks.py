@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wsscli.errors import UsageError
+from wsscli.steps._cluster import Cluster, in_order, spread
 from wsscli.steps._coding import refuse_black_and_white, refuse_black_and_white_truth
 from wsscli.steps._data import Data
 from wsscli.steps._jaccard import check_options, chosen_groups, compare, foreground_row, groups_of
@@ -41,12 +42,14 @@ def evaluate_masks(
     draws: int,
     data: Data,
     run: Run,
+    on: Cluster,
 ) -> MaskEvaluation | None:
     """Score masks: one confusion matrix over the whole set; see `wsscli.steps.eval.evaluate`."""
     from wsscli.classes import FOREGROUND
     from wsscli.evaluate.sweep import parse_range
     from wsscli.maskdir.maskdir import open_maskdir
 
+    there = on if on.scheduler else None
     if bootstrap and (len(directories) < 2 or sweep):
         have = "a sweep" if sweep else f"{len(directories)} directory"
         raise UsageError(f"--bootstrap compares two or more directories, but there is {have}; leave it out")
@@ -80,7 +83,7 @@ def evaluate_masks(
     judge = Judge(target.read, sides, len(table) if table else _NO_TABLE, unlabelled, boundary, per_image, foreground)
     groups = groups_of(target, names) if foreground else None
     chosen = chosen_groups(groups, classes) if groups else chosen
-    tallies = _count(judge, names, run.threads)
+    tallies = _count(judge, names, run, there)
     table = table or _found_classes(tallies)
     rows: list[Row] = []
     for side, tally, absent in zip(sides, tallies, lacking, strict=True):
@@ -127,8 +130,23 @@ def _found_classes(tallies: Sequence[Tally]) -> ClassTable:
     return ClassTable.of(str(i) for i in range(1, n))
 
 
-def _count(judge: Judge, names: Sequence[str], threads: int) -> list[Tally]:
-    """Sum the tallies of all images; chunks come back in order, a few at a time."""
+def _count(judge: Judge, names: Sequence[str], run: Run, there: Cluster | None) -> list[Tally]:
+    """Sum the tallies of all images, those of each image in order."""
+    totals = judge.empty()
+
+    def add(tallies: Sequence[Tally]) -> None:
+        for total, tally in zip(totals, tallies, strict=True):
+            total.add(tally)
+
+    if there is not None:
+        spread(there, lambda _, chunk: judge.chunk(chunk), names, run.workers, "eval", in_order(add))
+    else:
+        _count_here(judge, names, run.threads, add)
+    return totals
+
+
+def _count_here(judge: Judge, names: Sequence[str], threads: int, add: Callable[[list[Tally]], None]) -> None:
+    """Chunks come back in order, a few at a time."""
     from joblib import Parallel, delayed
 
     from wsscli.progress import track
@@ -141,13 +159,10 @@ def _count(judge: Judge, names: Sequence[str], threads: int) -> list[Tally]:
         pre_dispatch="3*n_jobs",
         batch_size=1,
     )
-    totals = judge.empty()
     with one_thread_libraries(), track(len(names), "eval") as progress:
         for chunk, tallies in zip(chunks, parallel(delayed(judge.chunk)(c) for c in chunks), strict=True):
-            for total, tally in zip(totals, tallies, strict=True):
-                total.add(tally)
+            add(tallies)
             progress.advance(len(chunk))
-    return totals
 
 
 def _rows(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsscli.errors import UsageError, WssError
+from wsscli.steps._cluster import Cluster, in_order, spread
 from wsscli.steps._data import Data, dataset_for
 from wsscli.steps._evaluation import FORMAT, VERSION, Grid, Measured, counted, shown
 from wsscli.steps._run import Run
@@ -144,12 +145,20 @@ class ProposalEvaluation:
 
 
 def evaluate_proposals(
-    directories: Sequence[Path], *, keep: tuple[int, ...] | None, missing: str, least: float, data: Data, run: Run
+    directories: Sequence[Path],
+    *,
+    keep: tuple[int, ...] | None,
+    missing: str,
+    least: float,
+    data: Data,
+    run: Run,
+    on: Cluster,
 ) -> ProposalEvaluation | None:
     """Judge proposals against the objects of a data set; see `wsscli.steps.eval.evaluate`."""
     from wsscli.evaluate.proposals import COUNTS, best_of_first
     from wsscli.maskdir.maskdir import open_maskdir
 
+    there = on if on.scheduler else None
     counts = sorted(set(keep or COUNTS))
     if counts[0] < 1:
         raise UsageError(f"--keep {counts[0]}: give numbers of proposals, each 1 or more")
@@ -172,14 +181,15 @@ def evaluate_proposals(
         log.info("would judge %s on %d images against %s", ", ".join(map(str, directories)), len(names), dataset.root)
         return None
     objects_of, rule = _objects(dataset, least)
+    present = [frozenset(folder.ids) for folder in folders]
 
     def one(name: str) -> _Part:
         import numpy as np
 
         objects = objects_of(name)
         found = []
-        for folder in folders:
-            if not objects.classes or name not in folder.ids:
+        for folder, known in zip(folders, present, strict=True):
+            if not objects.classes or name not in known:
                 found.append(np.zeros((len(objects.classes), len(counts))))
                 continue
             item = folder.proposals(name)
@@ -192,7 +202,13 @@ def evaluate_proposals(
             found.append(best_of_first(item.overlaps(objects.labels, values, ignore=objects.void), counts))
         return found, objects.classes
 
-    parts = _in_threads(one, names, run.threads)
+    parts: list[_Part] = []
+    if there is not None:
+        spread(
+            there, lambda _, chunk: [one(name) for name in chunk], names, run.workers, "eval", in_order(parts.extend)
+        )
+    else:
+        parts = _in_threads(one, names, run.threads)
     classes = [c for _, found in parts for c in found]
     if not classes:
         raise WssError(f"{dataset.root}: no object in the {len(names)} images of split {dataset.split}; {rule}")
@@ -223,8 +239,8 @@ def _objects(dataset: Dataset, least: float) -> tuple[Callable[[str], Objects], 
 
 
 def _present(folders: Sequence[MaskDir], names: list[str], missing: str, where: str) -> tuple[list[str], list[int]]:
-    for folder in folders:
-        there = set(folder.ids)
+    present = [set(folder.ids) for folder in folders]
+    for folder, there in zip(folders, present, strict=True):
         absent = [name for name in names if name not in there]
         if absent and (missing == "error" or len(absent) == len(names)):
             raise WssError(
@@ -233,10 +249,10 @@ def _present(folders: Sequence[MaskDir], names: list[str], missing: str, where: 
                 "--ids judges a part"
             )
     if missing == "skip":
-        names = [name for name in names if all(name in folder.ids for folder in folders)]
+        names = [name for name in names if all(name in there for there in present)]
         if not names:
             raise WssError("no image is in all directories; nothing is left to judge under --missing skip")
-    return names, [len(set(names) - set(folder.ids)) for folder in folders]
+    return names, [len(set(names) - there) for there in present]
 
 
 def _in_threads(one: Callable[[str], _Part], names: Sequence[str], threads: int) -> list[_Part]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wsscli.errors import UsageError
+from wsscli.steps._cluster import Cluster
 from wsscli.steps._data import Data
 from wsscli.steps._eval_detections import evaluate_detections
 from wsscli.steps._eval_instances import evaluate_instances
@@ -24,6 +25,7 @@ _TAKEN_BY = {  # options that not all kinds take
     ),
     "classes": (_MASKS, "detections", "instances"),
     "keep": ("proposals",), "min_object": ("proposals",), "boxes": ("detections",), "protocol": ("instances",),
+    "cluster": (_MASKS, "proposals"),
 }  # fmt: skip
 
 
@@ -73,6 +75,7 @@ def evaluate(
     draws: int = 1000,
     data: Data = Data(),
     part: Part = Part(),
+    on: Cluster = Cluster(),
 ) -> Judged | None:
     """Score masks, seeds or score maps against true masks: one confusion matrix over the whole set.
 
@@ -108,6 +111,7 @@ def evaluate(
         draws: Draws of the bootstrap.
         data: The data set with the true masks; taken from the directories' manifests where it is left out.
         part: Which images.
+        on: Where to work; of masks and of --proposals.
 
     Returns:
         The numbers; None under `dry_run`.
@@ -124,10 +128,13 @@ def evaluate(
         "truth": truth, "classes": classes, "unlabelled": unlabelled, "missing_truth": missing_truth,
         "background": background, "sweep": sweep, "boundary": boundary, "foreground": foreground, "keep": keep,
         "min_object": min_object, "protocol": protocol, "boxes": boxes, "bootstrap": bootstrap, "draws": draws,
+        "cluster": on.cluster,
     }  # fmt: skip
     _refuse(kind, special)
     if kind == "proposals":
-        return evaluate_proposals(directories, keep=keep, missing=missing, least=min_object, data=data, run=part.run)
+        return evaluate_proposals(
+            directories, keep=keep, missing=missing, least=min_object, data=data, run=part.run, on=on
+        )  # fmt: skip
     if kind == "detections":
         return evaluate_detections(
             directories, boxes=boxes, classes=classes, missing=missing, data=data, run=part.run
@@ -139,7 +146,7 @@ def evaluate(
     return evaluate_masks(
         directories, truth=truth, classes=classes, unlabelled=unlabelled, missing=missing, missing_truth=missing_truth,
         background=background, sweep=sweep, boundary=boundary, foreground=foreground, bootstrap=bootstrap, draws=draws,
-        data=data, run=part.run,
+        data=data, run=part.run, on=on,
     )  # fmt: skip
 
 
@@ -158,7 +165,8 @@ def _refuse(kind: str, options: dict[str, Any]) -> None:
     """Raises UsageError for an option that was given and that is none of this kind's."""
     defaults = signature(evaluate).parameters
     for name, value in options.items():
-        if kind in _TAKEN_BY[name] or value == defaults[name].default:
+        default = defaults[name].default if name in defaults else None  # --cluster is of a group
+        if kind in _TAKEN_BY[name] or value == default:
             continue
         option = f"--{name.replace('_', '-')}"
         if kind == _MASKS:
