@@ -14,7 +14,7 @@ from lightning_fabric.strategies import DDPStrategy
 from wsscli.launch import Launch
 
 
-class Environment(ClusterEnvironment):
+class Environment(ClusterEnvironment):  # type: ignore[misc]
     """What Fabric asks a launcher for.
 
     Its own environments want as many processes on each host, and srun to be told so in one certain way.

@@ -136,9 +136,10 @@ def join(device: torch.device) -> Ranks:
 
 def synchronised(net: nn.Module) -> nn.Module:
     """The net with batch norms that take their statistics from all processes (CUDA only); weights and names stay."""
-    from timm.layers import convert_sync_batchnorm
+    import timm.layers
 
-    found: nn.Module = convert_sync_batchnorm(net)  # torch's own would lose the activations of timm's layers
+    # torch's own would lose the activations of timm's layers
+    found: nn.Module = timm.layers.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call,attr-defined]
     return found
 
 
