@@ -31,6 +31,10 @@ class PartialError(WssError):
         self.made = made
 
 
+class ToldElsewhereError(WssError):
+    """Another process of the same launch says what is wrong; this one only ends."""
+
+
 class FailUnderError(WssError):
     """`wss eval --fail-under` was missed. Exits with 4."""
 

@@ -41,6 +41,19 @@ def test_errors_are_one_line_on_stderr(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_of_several_processes_the_first_speaks_for_itself_and_the_others_by_name(tmp_path):
+    second = os.environ | {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}
+    failing = ["crf", tmp_path / "none", "-o", tmp_path / "out"]
+    done = wss(*failing, env=second)
+    assert done.stderr == f"wss: error: rank 1 of 2: {tmp_path / 'none'}: no such directory\n" and done.returncode == 1
+    assert wss(*failing, env=second | {"RANK": "0"}).stderr == wss(*failing).stderr
+    wrong = ["train-det", "--dropout", "0.5", "-o", tmp_path / "out"]  # of the call itself: every process finds it
+    done = wss(*wrong, env=second)
+    assert (done.returncode, done.stderr, done.stdout) == (2, "", "")
+    done = wss(*wrong, env=second | {"RANK": "0"})
+    assert (done.returncode, done.stderr) == (2, "wss: error: --dropout: a detector has none; leave it out\n")
+
+
 def test_exit_codes():
     assert [e.exit_code for e in (WssError, UsageError, PartialError, FailUnderError)] == [1, 2, 3, 4]
 

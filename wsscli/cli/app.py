@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -11,7 +12,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from wsscli import __version__
-from wsscli.errors import WssError
+from wsscli.errors import ToldElsewhereError, UsageError, WssError
+from wsscli.launch import Launch, launched
 
 # name -> (module, summary); a nested table in place of the module makes a group. Plain data: listing loads nothing.
 Table = dict[str, tuple[Any, str]]
@@ -111,18 +113,34 @@ def _version_callback(
     del version
 
 
+def _stop(number: int, frame: object) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _speaker(launch: Launch | None) -> str:
+    """What stands before a message; of several processes all but the first name themselves."""
+    return "" if launch is None or launch.rank == 0 else f"{launch}: "
+
+
 def main() -> None:
     """The entry point `wss`: errors become one line on stderr and an exit code."""
+    launch = None
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads are 3-4x slower beside another process
     summary = "Weakly-supervised semantic segmentation. Every step reads and writes mask directories."
     try:
+        launch = launched()
+        if launch is not None and launch.world > 1:
+            signal.signal(signal.SIGTERM, _stop)  # so a launcher ends all processes when one has failed
         _group(COMMANDS, summary)(prog_name="wss")
     except WssError as error:
         message = " ".join(str(error).split())
-        sys.stderr.write(f"wss: error: {message}\n")
+        # what is wrong with the call itself is wrong in every process
+        if not isinstance(error, ToldElsewhereError) and not (_speaker(launch) and isinstance(error, UsageError)):
+            sys.stderr.write(f"wss: error: {_speaker(launch)}{message}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        sys.stderr.write("wss: stopped; the same command goes on from here\n")
+        sys.stderr.write(f"wss: {_speaker(launch)}stopped; the same command goes on from here\n")
         sys.exit(130)
     except BrokenPipeError:  # the reader of our result is gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

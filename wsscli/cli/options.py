@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 
 from wsscli.errors import PartialError, UsageError
+from wsscli.launch import launched
 
 ENVIRONMENT = {"data": "WSS_DATA", "split": "WSS_SPLIT"}
 PANELS = {
@@ -62,6 +63,9 @@ def command(step: Callable[..., Any], *, finish: Callable[..., None] | None = No
 
 
 def _print_result(result: object) -> None:
+    launch = launched()
+    if launch is not None and launch.rank:
+        return  # the first process says it for all
     sys.stdout.write(f"{result}\n")
     sys.stdout.flush()
 

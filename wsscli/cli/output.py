@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+from wsscli.launch import launched
 from wsscli.progress import Track, set_sink
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ def install() -> None:
     """Send wss's notes to stderr, and progress bars when stderr is a terminal."""
     logger = logging.getLogger("wsscli")
     logger.addHandler(_Notes())
-    logger.setLevel(logging.INFO)
+    launch = launched()
+    first = launch is None or launch.rank == 0
+    logger.setLevel(logging.INFO if first else logging.WARNING)  # the others would say the same
     logger.propagate = False
-    if sys.stderr.isatty():
+    if first and sys.stderr.isatty():
         set_sink(_bar)
 
 
