@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import runpy
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
+from bench_crf import photos
 from torch.nn import functional as F
 
 from wsscli.classes import ClassTable
@@ -28,7 +28,6 @@ from wsscli.losses.affinity import affinity_loss, colour_similarity, feature_aff
 from wsscli.nets.self_guided import SelfGuided
 
 HERE = Path(__file__).resolve().parent
-photos = runpy.run_path(str(HERE / "bench_crf.py"))["photos"]
 TARGETS = ("paper", "row-norm", "w")
 
 

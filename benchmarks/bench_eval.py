@@ -24,7 +24,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 from PIL import Image
-from sklearn.metrics import confusion_matrix
 
 from wsscli.evaluate.confusion import confusion
 from wsscli.maskdir.png import read_mask, write_mask
@@ -41,13 +40,13 @@ def decode(path: Path) -> np.ndarray:
         return np.array(image)
 
 
-def guess(truth: np.ndarray, seed: int) -> np.ndarray:
+def guess(truth: np.ndarray, seed: int, classes: int = N) -> np.ndarray:
     """A prediction as nets make them: smooth outlines, some regions of another class, nothing unlabelled."""
     moved = np.roll(np.where(truth == 255, 0, truth).astype(np.uint8), (3, 5), (0, 1))
     out = cv2.medianBlur(moved, 9)
     rng = np.random.default_rng(seed)
     y, x = (int(rng.integers(0, max(1, side - 60))) for side in out.shape)
-    out[y : y + 60, x : x + 60] = rng.integers(0, N)
+    out[y : y + 60, x : x + 60] = rng.integers(0, classes)
     return out
 
 
@@ -94,6 +93,8 @@ def with_histogram(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 
 def with_sklearn(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    from sklearn.metrics import confusion_matrix
+
     keep = truth != 255
     return confusion_matrix(truth[keep], prediction[keep], labels=np.arange(N))
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import runpy
 import statistics
 import time
 from collections.abc import Callable
@@ -22,11 +21,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
+from bench_crf import photos
 
 from wsscli.refine.guided_filter import guided_filter
 
 HERE = Path(__file__).resolve().parent
-photos = runpy.run_path(str(HERE / "bench_crf.py"))["photos"]
 WINDOW, EPS, ITERATIONS = 35, 1e-6, 15
 Form = Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rows import HERE, Row, read
+from rows import HERE, Row, read, table
 
 from wsscli.report.curve import line_plot
 
@@ -23,12 +23,6 @@ FOREGROUND = {
     "ledger": "ledger", "step s": "step_seconds",
 }  # fmt: skip
 SUPERVISION = ["precision", "recall", "iou", "coverage", "foreground_precision", "foreground_recall"]
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def results(rows: Sequence[Row]) -> str:

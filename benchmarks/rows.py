@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -24,6 +24,10 @@ FIELDS = {
     "detections.csv": [
         "run", "seed", "split", "images", "ap50", "ap70", "ap75", "ap50_voc07", "ap_coco", "ap50_coco", "ap75_coco",
         "protocol", "ledger", "step_seconds", "date", "command",
+    ],
+    "speed.csv": [
+        "step", "device", "images", "images_per_second", "alternative", "alternative_per_second", "ratio", "ratio_low",
+        "ratio_high", "ratio_processor", "of_bare", "scaling", "scaling_low", "scaling_high", "scaling_asked", "date", "command",
     ],
     "intervals.csv": ["first", "second", "split", "difference", "low", "high", "resolved", "command"],
 }  # fmt: skip
@@ -53,3 +57,24 @@ def append(name: str, *rows: Mapping[str, object]) -> None:
         if new:
             writer.writeheader()
         writer.writerows(rows)
+
+
+def put(name: str, keys: tuple[str, ...], *rows: Mapping[str, object]) -> None:
+    """Rows in the place of those that have the same values of these keys; new ones at the end."""
+    new = [{key: str(row.get(key, "")) for key in FIELDS[name]} for row in rows]
+    replaced = {tuple(row[key] for key in keys) for row in new}
+    old = read(name)
+    place = next((i for i, row in enumerate(old) if tuple(row[key] for key in keys) in replaced), len(old))
+    kept = [
+        [row for row in part if tuple(row[key] for key in keys) not in replaced] for part in (old[:place], old[place:])
+    ]
+    with (HERE / name).open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, FIELDS[name], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*kept[0], *new, *kept[1]])
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
