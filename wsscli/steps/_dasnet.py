@@ -14,7 +14,8 @@ from wsscli.steps._few import draw, recounted
 from wsscli.steps._init import Init
 from wsscli.steps._ledger import inherit, of_masks
 from wsscli.steps._options import changed, flag
-from wsscli.steps._run import Plan, Run, open_job
+from wsscli.steps._ranks import open_training, training_device
+from wsscli.steps._run import Plan, Run
 from wsscli.steps._sources import check_table, mask_reader, shared_ids
 from wsscli.steps._train import Training, discard_checkpoint, finish, resolve, settings_of, watcher
 from wsscli.steps.train_det import box_inputs, read_boxes, with_boxes
@@ -82,7 +83,6 @@ def train_dasnet(
     """
     from wsscli.maskdir.manifest import Input
     from wsscli.maskdir.maskdir import open_maskdir
-    from wsscli.nets.device import pick_device
     from wsscli.nets.store import load_detector, model_manifest
     from wsscli.train.box_samples import ClassSamples
     from wsscli.train.in_boxes import forward_in_boxes, in_boxes
@@ -110,7 +110,7 @@ def train_dasnet(
     boxes, _ = read_boxes(dataset, ids)
     if not any(len(found) and not found.crowd.all() for found in boxes.values()):
         raise WssError(f"{dataset.root}: no box in any of the {len(ids)} images; nothing to learn from")
-    device = pick_device(training.device)
+    device = training_device(training.device)
     detector = load_detector(how.detector)
     values = _resolved(training, how, len(ids), detector.size, detector.backbone.name, device)
     model = _build(how, detector, start, run.seed)
@@ -140,7 +140,7 @@ def train_dasnet(
         ids, dataset.image, mask_reader(masks, dataset, dataset.classes), boxes, _window(values, how, model), run.seed,
         _instance_reader(dataset, boxes) if how.instances else None,
     )  # fmt: skip
-    job = open_job(plan, run, ids)
+    job = open_training(plan, run, ids, device)
     if job is None:
         return discard_checkpoint(out, run)
     with job:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._ledger import inherit
 from wsscli.steps._options import changed, flag
+from wsscli.steps._ranks import leads
 from wsscli.steps._sources import check_size
 from wsscli.steps._train import Training, augment_of, settings_of, watcher
 
@@ -131,6 +132,7 @@ def fit_hcp(
     from wsscli.train.feed import ahead
     from wsscli.train.hypotheses import HypothesisSamples, Labels, Pooled, forward_boxes, forward_crops
     from wsscli.train.loop import fit
+    from wsscli.train.ranks import current
     from wsscli.train.samples import LabelSamples
 
     options = where.options
@@ -149,10 +151,14 @@ def fit_hcp(
     first = round(settings.iterations * options.image_share)
     shared: dict[str, Any] = {"device": device, "workers": run.threads, "validate": validate}
     stage = directory / STAGE
-    if first and (stage / WEIGHTS).exists():
+    ranks = current()
+    with ranks.hearing(directory):
+        done = first > 0 and ranks.told((stage / WEIGHTS).exists())
+    if done and ranks.leads:  # the others get them from this one when the second stage begins
         model.load_state_dict(read_tensors(stage / WEIGHTS, strip=False))
-    elif first:
-        stage.mkdir(exist_ok=True)
+    elif first and not done:
+        if ranks.leads:
+            stage.mkdir(exist_ok=True)
         fit(
             model,
             LabelSamples(ids, dataset.image, labels, classes, augment, run.seed),
@@ -177,7 +183,7 @@ def fit_hcp(
 def remove_stage(directory: Path, *, dry_run: bool = False) -> None:
     """Take away what only a resumed training needs of the first stage, once all is complete; its log stays."""
     stage = directory / STAGE
-    if dry_run or not stage.is_dir():
+    if dry_run or not leads() or not stage.is_dir():
         return
     for path in stage.iterdir():
         if path.is_file() and path.name != "log.jsonl":

@@ -14,7 +14,8 @@ from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._init import Init
 from wsscli.steps._ledger import of_masks
 from wsscli.steps._options import changed, flag
-from wsscli.steps._run import Plan, Run, open_job
+from wsscli.steps._ranks import open_training, training_device
+from wsscli.steps._run import Plan, Run
 from wsscli.steps._sources import check_size, shared_ids
 from wsscli.steps._train import Training, augment_of, discard_checkpoint, finish, resolve, settings_of, watcher
 
@@ -49,7 +50,6 @@ def train_student(
         WssError: the directory holds nothing that tells a foreground, or only flat maps.
     """
     from wsscli.maskdir.maskdir import open_maskdir
-    from wsscli.nets.device import pick_device
     from wsscli.train.loop import fit
     from wsscli.train.objectives import SoftMasks
     from wsscli.train.samples import SoftSamples
@@ -68,7 +68,7 @@ def train_student(
     ids = run.select(there)
     read = _centred(opened, foreground_reader(opened, dataset))
     _require_some(opened, read, ids)
-    device = pick_device(training.device)
+    device = training_device(training.device)
     values = resolve(
         training, "student", len(ids), backbone="student", init="none", output_stride=4, device=device
     )  # fmt: skip
@@ -86,7 +86,7 @@ def train_student(
     )
     settings = settings_of(values, training, model, run.seed)
     samples = SoftSamples(ids, dataset.image, read, augment_of(values, model), run.seed)
-    job = open_job(plan, run, ids)
+    job = open_training(plan, run, ids, device)
     if job is None:
         return discard_checkpoint(out, run)
     with job:

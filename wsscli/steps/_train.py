@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import UsageError, WssError
+from wsscli.launch import launched
+from wsscli.steps._ranks import Follower, leads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +31,10 @@ class Training:
             `hcp`, `hypotheses`, `coarse-to-fine` (its length you name), `ssd`, `dasnet`.
         epochs: Length of the training in passes over the images.
         iterations: Length of the training in batches, instead of --epochs.
-        batch_size: Images a batch.
+        batch_size: Images a batch; of several processes each takes an equal share.
+        accumulate: Parts in which a process works through its share of a batch, so that less is in memory; gradients
+            are summed up.
+        compile: Compile the net by torch.compile: a slower start, then faster. Needs a C++ compiler, on a GPU triton.
         lr: Learning rate, the highest of the schedule.
         head_lr: The learning rate of the new layers is this many times --lr.
         weight_decay: Weight decay of weights (biases and normalisation have none).
@@ -46,7 +51,7 @@ class Training:
         jitter: Random change of brightness, contrast and saturation by up to this share.
         bf16: Compute in bfloat16; where the device has it when left out.
         channels_last: Keep tensors channels-last in memory (faster for convolutions).
-        device: auto, cpu, cuda, cuda:N or mps.
+        device: auto, cpu, cuda, cuda:N or mps. Of several processes each takes a GPU of its own.
         checkpoint_seconds: Save last.ckpt at least this often, and after every epoch.
         log_every: Iterations a row in log.jsonl.
         tensorboard: Also write TensorBoard events (needs the package tensorboard).
@@ -56,6 +61,8 @@ class Training:
     epochs: float | None = None
     iterations: int | None = None
     batch_size: int | None = None
+    accumulate: int = 1
+    compile: bool = False
     lr: float | None = None
     head_lr: float | None = None
     weight_decay: float | None = None
@@ -116,6 +123,7 @@ def resolve(
         values["freeze"] = 0
     values["output_stride"] = output_stride or default_output_stride(backbone, values.get("output_stride"))
     _check(values)
+    values |= _parts(training, values["batch_size"])
     if training.tensorboard:
         _summary_writer()  # what is not installed must show before anything is written
     values["iterations"] = _iterations(training, values, images)
@@ -151,6 +159,22 @@ def _check(values: dict[str, Any]) -> None:
         if value < low or (high is not None and value > high):
             allowed = f"{low} to {high}" if high is not None else f"{low} or more"
             raise UsageError(f"--{name.replace('_', '-')} {value}: give {allowed}")
+
+
+def _parts(training: Training, batch_size: int) -> dict[str, Any]:
+    """How a batch is worked through, as far as it is not at once; the number of processes is no option."""
+    launch = launched()
+    world = 1 if launch is None else launch.world
+    if training.accumulate < 1:
+        raise UsageError(f"--accumulate {training.accumulate}: give 1 or more")
+    parts = world * training.accumulate
+    if batch_size % parts:
+        raise UsageError(
+            f"--batch-size {batch_size}: is not {parts} equal parts ({world} processes, --accumulate "
+            f"{training.accumulate}); give a multiple of {parts}"
+        )
+    found: dict[str, Any] = {"accumulate": training.accumulate} if training.accumulate > 1 else {}
+    return found | ({"compile": True} if training.compile else {})
 
 
 def _scale(text: str, task: Task) -> tuple[float, float] | None:
@@ -190,6 +214,8 @@ def settings_of(values: dict[str, Any], training: Training, model: Net, seed: in
         seed=seed,
         checkpoint_seconds=training.checkpoint_seconds,
         log_every=training.log_every,
+        accumulate=training.accumulate,
+        compiled=training.compile,
     )
 
 
@@ -213,7 +239,7 @@ def watcher(directory: Path, *, tensorboard: bool) -> Callable[[dict[str, Any]],
     Raises:
         WssError: the package is not installed.
     """
-    if not tensorboard:
+    if not tensorboard or not leads():
         return None
     writer = _summary_writer()(str(directory / "tensorboard"))
 
@@ -234,12 +260,13 @@ def _summary_writer() -> Any:
     return SummaryWriter
 
 
-def finish(job: Job, model: Net) -> Path:
+def finish(job: Job | Follower, model: Net) -> Path:
     """Complete the model directory; the checkpoint has served."""
     from wsscli.train.checkpoint import remove_checkpoint
 
     path = job.close(files=["model.safetensors"], model=model.config)
-    remove_checkpoint(path)
+    if leads():
+        remove_checkpoint(path)
     return path
 
 
@@ -247,6 +274,6 @@ def discard_checkpoint(out: Path, run: Run) -> Path:
     """Take away what a training that was killed at its very last moment left; the directory is complete."""
     from wsscli.train.checkpoint import remove_checkpoint
 
-    if not run.dry_run:
+    if not run.dry_run and leads():
         remove_checkpoint(out)
     return out

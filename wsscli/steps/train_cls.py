@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +13,8 @@ from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._hcp import Hcp, HypothesisSource, fit_hcp, remove_stage
 from wsscli.steps._init import Init
 from wsscli.steps._options import changed, flag
-from wsscli.steps._run import Plan, Run, open_job
+from wsscli.steps._ranks import open_training, training_device
+from wsscli.steps._run import Plan, Run
 from wsscli.steps._train import (
     Task,
     Training,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from wsscli.data.dataset import Dataset
-    from wsscli.train.loop import Loss
+    from wsscli.train.joint import Loss
 
 log = logging.getLogger("wsscli")
 
@@ -101,7 +102,6 @@ def train_cls(
         Annotations, sections 3.1 and 4.2 (`--arch hcp`).
     """
     from wsscli.data.dataset import require_labels
-    from wsscli.nets.device import pick_device
     from wsscli.train.loop import fit
     from wsscli.train.samples import LabelSamples
 
@@ -116,7 +116,7 @@ def train_cls(
     _check_affinity(affinity, arch)
     hypotheses = HypothesisSource.of(hcp, arch, ids)
     start = Init.of(init)
-    device = pick_device(training.device)
+    device = training_device(training.device)
     values = resolve(
         training, TASKS[arch], len(ids), backbone=backbone, init=init, output_stride=output_stride, device=device
     )
@@ -139,8 +139,10 @@ def train_cls(
         supervision=["image-labels", *hcp_supervision, *start.supervision()],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
+    if arch == "self-guided" and not affinity.affinity_weight:
+        settings = replace(settings, frozen=(*settings.frozen, "aggregate."))  # no gradient comes to it
     validation = _validation(dataset, data, val_split, values["crop_size"], device, run.threads, bf16=values["bf16"])
-    job = open_job(plan, run, ids)
+    job = open_training(plan, run, ids, device)
     if job is None:
         remove_stage(out, dry_run=run.dry_run)
         return discard_checkpoint(out, run)
@@ -228,8 +230,6 @@ def _validation(
     dataset: Dataset, data: Data, split: str | None, size: int, device: torch.device, workers: int, *, bf16: bool
 ) -> Callable[[nn.Module, int], dict[str, float]] | None:
     """What measures mAP on the validation split; None when there is none."""
-    from dataclasses import replace
-
     if split == "none" or (split is None and dataset.split == "val"):
         return None
     try:

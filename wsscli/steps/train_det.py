@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, data_ref, dataset_for
 from wsscli.steps._init import Init
-from wsscli.steps._run import Plan, Run, failed, open_job, report_failures
+from wsscli.steps._ranks import leads, open_training, training_device
+from wsscli.steps._run import Plan, Run, failed, report_failures
 from wsscli.steps._train import Training, discard_checkpoint, finish, resolve, settings_of, watcher
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ def train_det(
 
     Source: Liu et al., SSD: Single Shot MultiBox Detector, ECCV 2016.
     """
-    from wsscli.nets.device import pick_device
-    from wsscli.train.detection import BoxSamples
+    from wsscli.train.detection import BoxLoss, BoxSamples
     from wsscli.train.loop import fit
 
     if training.dropout is not None:
@@ -75,7 +75,7 @@ def train_det(
     if not any(len(boxes) for boxes in found.values()):
         raise WssError(f"{dataset.root}: none of the {len(ids)} images of split {dataset.split} holds any box")
     start = Init.of(init)
-    device = pick_device(training.device)
+    device = training_device(training.device)
     values = _numbers(training, expand, len(good), backbone, init, device)
     model = _build(dataset, backbone, start, values, run.seed)
     plan = Plan(
@@ -90,20 +90,20 @@ def train_det(
         supervision=["boxes", *start.supervision()],
     )  # fmt: skip
     settings = settings_of(values, training, model, run.seed)
-    job = open_job(plan, run, ids)
+    job = open_training(plan, run, ids, device)
     if job is None:
         discard_checkpoint(out, run)
-        return out if run.dry_run else report_failures(out, len(ids))
+        return out if run.dry_run or not leads() else report_failures(out, len(ids))
     with job:
         for name, reason in bad.items():
             job.put(name, failed(reason))
         samples = BoxSamples(good, dataset.image, found, _augment(values, model), run.seed)
         fit(
-            model, samples, lambda outputs, batch: model.loss(outputs, batch[1], batch[2]), settings, job.path,
+            model, samples, BoxLoss(model), settings, job.path,
             device=device, workers=run.threads, watch=watcher(job.path, tensorboard=training.tensorboard),
         )  # fmt: skip
         finish(job, model)
-    return report_failures(out, len(ids))
+    return report_failures(out, len(ids)) if leads() else out
 
 
 def with_boxes(dataset: Dataset, boxes: Path | None) -> Dataset:

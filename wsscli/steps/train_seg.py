@@ -15,7 +15,8 @@ from wsscli.steps._few import draw, recounted
 from wsscli.steps._init import Init
 from wsscli.steps._ledger import of_masks
 from wsscli.steps._options import changed, flag
-from wsscli.steps._run import Plan, Run, open_job
+from wsscli.steps._ranks import leads, open_training, training_device
+from wsscli.steps._run import Plan, Run
 from wsscli.steps._seeding import Seeding, check_seeding, objective_of, seeding_options, truth_reader, watched_by
 from wsscli.steps._snapshots import FOLDER, Snapshots, check_snapshots, curve_watcher
 from wsscli.steps._soft import check_soft, require_shares, soft_reader
@@ -125,7 +126,6 @@ def train_seg(
     """
     from wsscli.data.dataset import require_labels
     from wsscli.maskdir.maskdir import open_maskdir
-    from wsscli.nets.device import pick_device
     from wsscli.nets.store import ARCHITECTURES
     from wsscli.train.loop import fit
 
@@ -176,7 +176,7 @@ def train_seg(
     else:
         _require_labelled(masks, ids)
     start = Init.of(init)
-    device = pick_device(training.device)
+    device = training_device(training.device)
     task: Task = "seeding" if seeds else "segmentation"
     own_stride = ARCHITECTURES[arch].output_stride
     values = resolve(
@@ -219,14 +219,14 @@ def train_seg(
     else:
         read = class_free_reader(masks, dataset) if foreground else mask_reader(masks, dataset, classes)
         what = _work(seeding, loss, read, dataset, ids, classes, values, model, run, device, out)
-    job = open_job(plan, run, ids)
+    job = open_training(plan, run, ids, device)
     if job is None:
         return discard_checkpoint(out, run)
     with job:
         watch = watcher(job.path, tensorboard=training.tensorboard)
         if what.meter is not None:
             watch = curve_watcher(job.path, settings.batch_size, len(ids), watch)
-        if what.snapshots is not None:
+        if what.snapshots is not None and leads():
             what.snapshots.begin()
         fit(
             model, what.samples, what.objective, settings, job.path,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 from datetime import timedelta
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.fabric import Fabric
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from wsscli.launch import Launch
 
@@ -77,6 +80,9 @@ def joined(launch: Launch, device: torch.device, patience: timedelta) -> Any:
         cluster_environment=Environment(launch),
         timeout=patience,
     )
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    # of 1x1 convolutions in channels-last memory, whose strides say the same in two ways
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     fabric = Fabric(accelerator=device.type, strategy=strategy)
     fabric.launch()
     return fabric
