@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 EXTRAS ?= test
 JOBS ?= 2
+BENCH ?=
+comma := ,
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test unit lint bench docs clean
@@ -27,8 +29,16 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check wsscli tests benchmarks
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/run.py
+# every step beside what a user would run otherwise: writes benchmarks/RESULTS.md and README's table of speed.
+# `make bench BENCH="steps crf --data VOC2012"` runs some of them, on other photos
+bench: $(VENV)/.bench
+	PYTHONPATH=$(abspath $(VENV))/contrib $(BIN)/python benchmarks/run.py $(BENCH)
+
+# pydensecrf is compiled at install. OpenCV's contributed modules claim the folder of opencv-python-headless: they lie apart
+$(VENV)/.bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[bench$(if $(shell command -v g++),$(comma)pydensecrf)]"
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/contrib "opencv-contrib-python-headless>=4.9"
+	touch $@
 
 # what is made from the command line itself
 docs: $(VENV)/.installed
