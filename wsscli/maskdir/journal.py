@@ -107,11 +107,6 @@ def own_lines(journal: IO[str]) -> Iterator[Record]:
     journal.seek(0, os.SEEK_END)
 
 
-def in_place(root: Path, record: Record) -> bool:
-    """Whether all files that a line speaks of are there."""
-    return all((root / name).exists() for name in record["files"])
-
-
 def add_line(journal: IO[str], path: Path, line: Record) -> None:
     """Append a line; after a kill it is there or torn, never half believed."""
     try:

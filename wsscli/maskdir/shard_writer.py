@@ -10,13 +10,15 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import IO, Self
 
 from wsscli.errors import WssError
 from wsscli.maskdir.chunks import remove_places
-from wsscli.maskdir.journal import JOURNAL, Record, add_line, in_place, is_held, lines_in, open_locked, own_lines
+from wsscli.maskdir.journal import JOURNAL, Record, add_line, is_held, lines_in, open_locked, own_lines
 from wsscli.maskdir.manifest import NAME, Manifest, create_manifest, difference, ids_digest, read_manifest
+from wsscli.maskdir.records import InPlace, Records
 from wsscli.maskdir.shards import (
     Share,
     in_shards,
@@ -37,10 +39,11 @@ class ShardWriter:
         share: which part of the images.
         resuming: whether some of it was done before.
         done: ids of the share whose results are in place.
+        dropped: those of them that have no result, and why.
     """
 
-    def __init__(self, root: Path, share: Share, journal: IO[str], done: set[str], failed: set[str]):
-        self.root, self.share, self.done, self.failed = root, share, done, failed
+    def __init__(self, root: Path, share: Share, journal: IO[str], done: set[str], dropped: dict[str, str]):
+        self.root, self.share, self.done, self.dropped = root, share, done, dropped
         self.resuming = bool(done)
         self._journal, self._path = journal, share.file(root)
         self._started, self._new = time.time(), 0
@@ -55,7 +58,7 @@ class ShardWriter:
         self.done.add(record["id"])
         self._new += 1
         if "dropped" in record:
-            self.failed.add(record["id"])
+            self.dropped[record["id"]] = record["dropped"]
 
     def close(self) -> None:
         """Say that the share is done; the directory stays incomplete."""
@@ -74,7 +77,9 @@ class ShardWriter:
         self._journal.close()
 
 
-def begin_shard(root: Path, manifest: Manifest, share: Share, ids: Iterable[str]) -> ShardWriter | None:
+def begin_shard(
+    root: Path, manifest: Manifest, share: Share, ids: Iterable[str], *, led: bool = False
+) -> ShardWriter | None:
     """Start or resume a share of a directory, which other processes may be starting at the same moment.
 
     Args:
@@ -82,6 +87,7 @@ def begin_shard(root: Path, manifest: Manifest, share: Share, ids: Iterable[str]
         manifest: what all of it will hold.
         share: which part.
         ids: the images of this part.
+        led: the process that has begun all of the directory waits for this one, and writes a part itself.
 
     Returns:
         None when the directory is complete and was made with the same options: nothing to do.
@@ -96,7 +102,8 @@ def begin_shard(root: Path, manifest: Manifest, share: Share, ids: Iterable[str]
     held = f"another wss process is writing shard {share} here; wait for it, or start another shard"
     journal = open_locked(share.file(root), root, held=held, alone=False)
     try:
-        refuse_company(root, share)
+        if not led:
+            refuse_company(root, share)
         if present is None:
             create_manifest(root, manifest)
         # again, now that nobody closes the directory any more: it may be complete, or others came first
@@ -108,22 +115,24 @@ def begin_shard(root: Path, manifest: Manifest, share: Share, ids: Iterable[str]
         plan, wanted = present.digest(), frozenset(ids)
         records = _own_records(root, journal, share, plan)
         records += shard_records(root, plan, but=share, wanted=wanted)
-        records += [line for line in lines_in(root / JOURNAL) if line["id"] in wanted and in_place(root, line)]
+        in_place = InPlace(root)
+        records += [line for line in lines_in(root / JOURNAL) if line["id"] in wanted and in_place(line)]
         done = {line["id"] for line in records} & wanted
-        failed = {line["id"] for line in records if "dropped" in line} & wanted
+        dropped = {line["id"]: line["dropped"] for line in records if "dropped" in line and line["id"] in wanted}
         figures = {"images": len(wanted), "done": len(done), "host": os.uname().nodename, "pid": os.getpid()}
         add_line(journal, share.file(root), {"begun": round(time.time(), 3), "plan": plan, **figures})
     except WssError:
         journal.close()
         raise
-    return ShardWriter(root, share, journal, done, failed)
+    return ShardWriter(root, share, journal, done, dropped)
 
 
 def _own_records(root: Path, journal: IO[str], share: Share, plan: str) -> list[Record]:
     records = []
+    in_place = InPlace(root)
     for line in own_lines(journal):  # to its end: a torn last line must go before the next is written
         refuse_other_plan(root, share, line, plan)
-        if "id" in line and in_place(root, line):
+        if "id" in line and in_place(line):
             records.append(line)
     return records
 
@@ -179,8 +188,10 @@ def finish(root: Path) -> Manifest:
     journal = lock(root, alone=False)
     try:
         refuse_company(root, None)
-        own = [line for line in lines_in(root / JOURNAL) if in_place(root, line)]
-        records = {line["id"]: line for line in (*own, *shard_records(root, present.digest()))}
+        in_place = InPlace(root)
+        own = (line for line in lines_in(root / JOURNAL) if in_place(line))
+        records = Records()
+        records.update((line["id"], line) for line in chain(own, shard_records(root, present.digest())))
         if len(records) != present.images:
             raise WssError(
                 f"{root}: {present.images - len(records)} of {present.images} images are missing: {unfinished(root)}; "

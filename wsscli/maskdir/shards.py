@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from wsscli.errors import UsageError, WssError
-from wsscli.maskdir.journal import Record, in_place, is_held, lines_in
+from wsscli.maskdir.journal import Record, is_held, lines_in
+from wsscli.maskdir.records import InPlace
 
 SHARDS = ".shards"
 T = TypeVar("T")
@@ -79,12 +80,13 @@ def shard_records(
     Raises:
         WssError: a shard was begun with other options. Only where nothing could keep it out.
     """
+    in_place = InPlace(root)
     for share, path in shares_in(root):
         if share == but:
             continue
         for line in lines_in(path):
             refuse_other_plan(root, share, line, plan)
-            if "id" in line and (wanted is None or line["id"] in wanted) and (not look or in_place(root, line)):
+            if "id" in line and (wanted is None or line["id"] in wanted) and (not look or in_place(line)):
                 yield line
 
 

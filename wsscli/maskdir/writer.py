@@ -28,7 +28,7 @@ from wsscli.maskdir.detections import BOXES, INSTANCES, Entry, gathered, write_e
 from wsscli.maskdir.files import write_atomic, writing_failed
 from wsscli.maskdir.journal import JOURNAL as JOURNAL
 from wsscli.maskdir.journal import Record as Record
-from wsscli.maskdir.journal import add_line, in_place, open_locked, own_lines
+from wsscli.maskdir.journal import add_line, open_locked, own_lines
 from wsscli.maskdir.manifest import (
     NAME,
     Manifest,
@@ -40,6 +40,7 @@ from wsscli.maskdir.manifest import (
 )
 from wsscli.maskdir.png import Mask, write_mask
 from wsscli.maskdir.proposals import ProposalSet, write_proposals
+from wsscli.maskdir.records import InPlace, Records, Totals
 from wsscli.maskdir.scores import Scores, write_scores
 from wsscli.maskdir.shards import ended_shards, forget_shards, living, remove_shards, shard_records
 
@@ -111,7 +112,7 @@ class Writer:
         done: the ids whose results are in place.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, journal: IO[str], records: dict[str, Record], *, resuming: bool):
+    def __init__(self, root: Path, manifest: Manifest, journal: IO[str], records: Records, *, resuming: bool):
         self.root, self.manifest, self.resuming = root, manifest, resuming
         self._journal, self._records = journal, records
         self._started = time.time()
@@ -146,23 +147,27 @@ class Writer:
             files: result files beside those of the records (a model's weights).
             extras: manifest entries that are known only now.
         """
-        records = [self._records[name] for name in sorted(self._records)]
-        files = [*files, *self._write_gathered(records)]
-        digests = {name: digest for record in records for name, digest in record["files"].items()}
-        digests |= {name: file_digest(self.root / name).removeprefix("sha256:") for name in files}
+        totals = Totals()
+        for record in self._records.in_order():
+            totals.add(record)
+        files = [*files, *self._write_gathered(totals.has_instances)]
+        totals.files |= {name: file_digest(self.root / name).removeprefix("sha256:") for name in files}
         final = replace(
             self.manifest,
             complete=True,
-            content=content_digest(digests),
-            pixels=self._pixels(records),
-            dropped=_reasons(records, "dropped"),
-            fell_back=_reasons(records, "fell_back"),
+            content=content_digest(totals.files),
+            pixels=self._named(totals.pixels),
+            dropped=tuple(totals.dropped),
+            fell_back=tuple(totals.fell_back),
             **extras,
         )
         for line in ended_shards(self.root):
             append_log(self.root, line)
         self.log(
-            event="end", images=len(records), seconds=round(time.time() - self._started, 2), host=os.uname().nodename
+            event="end",
+            images=len(self._records),
+            seconds=round(time.time() - self._started, 2),
+            host=os.uname().nodename,
         )
         write_manifest(self.root, final)
         remove_shards(self.root)
@@ -170,19 +175,17 @@ class Writer:
         self._journal.close()
         return final
 
-    def _write_gathered(self, records: Sequence[Record]) -> list[str]:
+    def _write_gathered(self, has_instances: bool) -> list[str]:
         """The files of what was found in all images; names of those that there are."""
         wanted = [BOXES] if "detections" in self.manifest.kind else []
-        wanted += [INSTANCES] if any("instances" in record for record in records) else []
+        wanted += [INSTANCES] if has_instances else []
         for name in wanted:
-            write_atomic(self.root / name, write_entries(gathered(records, name.removesuffix(".json"))))
+            write_atomic(
+                self.root / name, write_entries(gathered(self._records.in_order(), name.removesuffix(".json")))
+            )
         return wanted
 
-    def _pixels(self, records: Iterable[Record]) -> dict[str, int]:
-        totals: dict[int, int] = {}
-        for record in records:
-            for value, count in record.get("pixels", {}).items():
-                totals[int(value)] = totals.get(int(value), 0) + count
+    def _named(self, totals: dict[int, int]) -> dict[str, int]:
         names = self.manifest.classes.names if self.manifest.classes else ()
         return {"unlabelled" if v == 255 else names[v] if v < len(names) else str(v): totals[v] for v in sorted(totals)}
 
@@ -191,10 +194,6 @@ class Writer:
 
     def __exit__(self, *exc: object) -> None:
         self._journal.close()  # what was done stays; the same command goes on from here
-
-
-def _reasons(records: Iterable[Record], key: str) -> tuple[dict[str, str], ...]:
-    return tuple({"id": record["id"], "reason": record[key]} for record in records if key in record)
 
 
 def append_log(root: Path, fields: dict[str, Any]) -> None:
@@ -237,8 +236,9 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False, alone: boo
         if overwrite:
             remove_places(root)
             _clear(root, journal, manifest)
-        records = {line["id"]: line for line in own_lines(journal) if in_place(root, line)}
-        records |= {line["id"]: line for line in shard_records(root, (present or manifest).digest())}
+        in_place, records = InPlace(root), Records()
+        records.update((line["id"], line) for line in own_lines(journal) if in_place(line))
+        records.update((line["id"], line) for line in shard_records(root, (present or manifest).digest()))
         _take_over(root, journal, records)
         if present is None and not overwrite:
             write_manifest(root, manifest)
@@ -297,9 +297,10 @@ def _refuse_foreign(root: Path) -> None:
 
 def strangers_in(root: Path) -> list[str]:
     """Names of what lies in a directory that wss has not written, sorted; none in one that it has."""
-    if not root.is_dir() or (root / NAME).exists():
+    if not root.is_dir():
         return []
-    return sorted(p.name for p in root.iterdir() if p.name != JOURNAL and not p.name.startswith("."))
+    found = sorted(p.name for p in root.iterdir() if p.name != JOURNAL and not p.name.startswith("."))
+    return [] if (root / NAME).exists() else found  # asked last: another shard may be writing it just now
 
 
 def parts_of(root: Path, manifest: Manifest) -> list[str]:
@@ -353,10 +354,11 @@ def _clear(root: Path, journal: IO[str], manifest: Manifest) -> None:
             path.unlink(missing_ok=True)
 
 
-def _take_over(root: Path, journal: IO[str], records: dict[str, Record]) -> None:
+def _take_over(root: Path, journal: IO[str], records: Records) -> None:
     """Note what the workers of a run on a cluster had done when it was killed."""
+    in_place = InPlace(root)
     for record in left_behind(root):
-        if record["id"] not in records and in_place(root, record):
+        if record["id"] not in records and in_place(record):
             add_line(journal, root / JOURNAL, record)
             records[record["id"]] = record
     remove_places(root)
