@@ -62,12 +62,6 @@ def launched(environment: Mapping[str, str] | None = None) -> Launch | None:
     return None
 
 
-def alone() -> bool:
-    """Whether no other process runs this command."""
-    launch = launched()
-    return launch is None or launch.world == 1
-
-
 def _checked(env: Mapping[str, str], names: tuple[str, str, str], sharing: int) -> Launch:
     rank, world, local = (_number(env, name, default) for name, default in zip(names, (0, 1, 0), strict=True))
     if not rank < world:

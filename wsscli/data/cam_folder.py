@@ -22,6 +22,7 @@ from wsscli.data.cam_npy import (
 from wsscli.errors import UsageError, WssError
 from wsscli.maskdir.manifest import Input, Manifest, read_manifest
 from wsscli.maskdir.maskdir import folder_digest, ids_under
+from wsscli.maskdir.shards import how_to_complete
 
 KIND = "cams"  # the kind of a manifest, and the folder under it that holds the files
 SUFFIX = ".npy"
@@ -74,10 +75,7 @@ def open_cam_folder(path: Path) -> CamFolder:
             "needed"
         )
     if manifest is not None and not manifest.complete:
-        raise WssError(
-            f"{path}: incomplete (`wss {manifest.step}` was stopped before its end); run that command again, it goes "
-            "on where it stopped"
-        )
+        raise WssError(f"{path}: {how_to_complete(path, manifest.step)}")
     folder = CamFolder(path, path / KIND if manifest else path, manifest)
     if not folder.ids:
         raise WssError(f"{path}: no .npy file here; give the folder that the CAM files lie in")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wsscli.errors import WssError
 from wsscli.maskdir.manifest import Manifest, read_manifest
+from wsscli.maskdir.shards import how_to_complete
 
 BOXES = "boxes.json"
 INSTANCES = "instances.json"
@@ -135,10 +136,7 @@ def open_detections(path: Path) -> DetectionDir:
             "directory of `wss detect`"
         )
     if not manifest.complete:
-        raise WssError(
-            f"{path}: incomplete (`wss {manifest.step}` was stopped before its end); run that command again, it goes "
-            "on where it stopped"
-        )
+        raise WssError(f"{path}: {how_to_complete(path, manifest.step)}")
     return DetectionDir(path, manifest)
 
 

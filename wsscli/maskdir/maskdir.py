@@ -15,6 +15,7 @@ from wsscli.maskdir.manifest import Input, Manifest, file_digest, ids_digest, re
 from wsscli.maskdir.png import Mask, read_mask
 from wsscli.maskdir.proposals import ProposalSet, read_proposals
 from wsscli.maskdir.scores import Scores, read_scores
+from wsscli.maskdir.shards import how_to_complete
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,7 @@ def open_maskdir(
         holds = "a model" if manifest.kind == "model" else manifest.kind
         raise WssError(f"{root}: holds {holds} (written by `wss {manifest.step}`), but a mask directory is needed")
     if not manifest.complete:
-        raise WssError(
-            f"{root}: incomplete (`wss {manifest.step}` was stopped before its end); "
-            "run that command again, it goes on where it stopped"
-        )
+        raise WssError(f"{root}: {how_to_complete(root, manifest.step)}")
     opened = MaskDir(root, manifest)
     if need == "masks" and not opened.has_masks:
         make = f"`wss argmax {root} -o OUT` or `wss crf`"

@@ -2,9 +2,9 @@
 
     OUT/.shards/3-of-4.rank   of rank 2 of 4: a token of its own, and whether it is here, has failed or has ended
 
-Rank 0 begins (or clears) the directory, then answers every token it finds in its own file; a rank works once its token is
-answered, so no file of an earlier launch is taken for one of this. Each rank touches its file while it lives: no clocks
-are compared, a file that stays as it is for `PATIENCE` seconds is of a rank that died without a word.
+Rank 0 begins (or clears) the directory, then answers every token it finds in its own file; a rank works once its token
+is answered, so no file of an earlier launch is taken for one of this. Each rank touches its file while it lives: no
+clocks are compared, a file that stays as it is for `PATIENCE` seconds is of a rank that died without a word.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from wsscli.errors import WssError
+from wsscli.errors import ToldElsewhereError, WssError
 from wsscli.maskdir.files import write_atomic
 from wsscli.maskdir.manifest import read_manifest
 from wsscli.maskdir.shards import Share, shares_in
@@ -36,7 +36,7 @@ class _Watch:
     """A file that somebody writes and touches, as it was seen last."""
 
     path: Path
-    seen: int = -1
+    seen: tuple[int, int] = (0, 0)
     since: float = field(default_factory=time.monotonic)
     state: Mapping[str, Any] = field(default_factory=dict)
 
@@ -44,12 +44,13 @@ class _Watch:
         """What it says; empty when it is not there."""
         try:
             with self.path.open("rb") as stream:  # opened: a network file system then asks for its times anew
-                stamp = os.fstat(stream.fileno()).st_mtime_ns
+                status = os.fstat(stream.fileno())
+                stamp = (status.st_ino, status.st_mtime_ns)  # what is said anew is another file, even in one instant
                 if stamp != self.seen:
                     self.seen, self.since = stamp, time.monotonic()
                     self.state = json.loads(stream.read())
         except (FileNotFoundError, NotADirectoryError):
-            self.state = {}
+            self.seen, self.state = (0, 0), {}
         except (OSError, ValueError):  # gone between two calls, as network file systems have it
             pass
         return self.state
@@ -100,7 +101,8 @@ class Rank:
             yield
         except BaseException as error:
             with suppress(WssError):
-                self.say("failed", why=str(error) or type(error).__name__)
+                stopped = isinstance(error, KeyboardInterrupt)
+                self.say("failed", why="stopped" if stopped else str(error) or type(error).__name__)
             raise
         finally:
             done.set()
@@ -114,8 +116,11 @@ class Follower(Rank):
         super().__init__(root, share)
         self._first = _Watch(Share(share.count, 1).file(root, "rank"))
 
-    def arrive(self) -> bool:
+    def arrive(self, *, overwrite: bool = False) -> bool:
         """Wait until rank 0 has begun the directory.
+
+        Args:
+            overwrite: a complete directory is about to be replaced.
 
         Returns:
             False: it is complete already.
@@ -128,7 +133,7 @@ class Follower(Rank):
             state = self._first.look()
             if state.get("answered", {}).get(str(self.share.index)) == self.token:
                 return True
-            if self._complete(state):
+            if self._complete(state) and not overwrite:
                 self.path.unlink(missing_ok=True)
                 return False
             # again when it is gone: rank 0 begins by removing what an earlier launch has left
@@ -152,7 +157,7 @@ class Follower(Rank):
             return True
         answered = state.get("answered", {}).get(str(self.share.index)) == self.token
         if answered and state.get("state") == "failed":
-            raise WssError(f"{self.root}: rank 0 of {self.share.count} failed ({state.get('why')}); {_AGAIN}")
+            raise ToldElsewhereError(f"{self.root}: rank 0 of {self.share.count} failed ({state.get('why')}); {_AGAIN}")
         if self._first.silent:
             raise WssError(
                 f"{self.root}: no sign of rank 0 of {self.share.count} for {PATIENCE:.0f} seconds; see what it said "
@@ -169,6 +174,8 @@ class Leader(Rank):
         self._others = {
             index: _Watch(Share(share.count, index).file(root, "rank")) for index in range(2, share.count + 1)
         }
+        self._done = threading.Event()
+        self._answering = threading.Thread(target=self._answer_all, daemon=True)
 
     @contextmanager
     def leading(self) -> Iterator[None]:
@@ -176,21 +183,21 @@ class Leader(Rank):
         for _, path in shares_in(self.root, "rank"):
             path.unlink(missing_ok=True)
         self.say("here", answered={})
-        done = threading.Event()
-
-        def answer() -> None:
-            while not done.wait(LOOK):
-                with suppress(WssError):  # the next look tries again
-                    self._answer()
-
-        thread = threading.Thread(target=answer, daemon=True)
         with self.living():
-            thread.start()
+            self._answering.start()
             try:
                 yield
             finally:
-                done.set()
-                thread.join()
+                self._stop()
+
+    def _stop(self) -> None:
+        self._done.set()
+        self._answering.join()
+
+    def _answer_all(self) -> None:
+        while not self._done.wait(LOOK):
+            with suppress(WssError):  # the next look tries again
+                self._answer()
 
     def _answer(self) -> None:
         answered = {str(k): watch.look().get("token") for k, watch in self._others.items()}
@@ -221,3 +228,4 @@ class Leader(Rank):
                         f"see what it said last; {_AGAIN}"
                     )
             time.sleep(LOOK)
+        self._stop()  # nothing is to be written beside a complete directory

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from wsscli.errors import PartialError, UsageError, WssError
+from wsscli.steps._shard import fill_share, refuse_shard, share_of
 from wsscli.steps._workers import cores, side_by_side
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Run:
         dry_run: Say what would be read and written, and do nothing.
         overwrite: Replace what another run left in the output directory.
         keep_going: Go on when an image fails; failures are listed as dropped, the exit code is 3.
+        shard: Do only the I-th of N parts of the images, as I/N; `wss verify OUT --finish` closes the directory when
+            all parts are done.
     """
 
     ids: Path | None = None
@@ -44,6 +47,7 @@ class Run:
     dry_run: bool = False
     overwrite: bool = False
     keep_going: bool = False
+    shard: str | None = None
 
     @property
     def threads(self) -> int:
@@ -118,6 +122,7 @@ def open_job(plan: Plan, run: Run, ids: Sequence[str]) -> Job | None:
     """
     from wsscli.maskdir.writer import begin, standing
 
+    refuse_shard(run, plan.step)
     refuse_inputs(plan.out, plan.inputs)
     manifest = manifest_of(plan, run, ids)
     if run.dry_run:
@@ -214,7 +219,9 @@ def per_image(
     around: Callable[[Job], AbstractContextManager[None]] | None = None,
     on: Cluster | None = None,
 ) -> Path:
-    """Run a function over images and write what it returns: complete, resume, overwrite, workers, failures.
+    """Run a function over images and write what it returns: complete, resume, overwrite, workers, shares, failures.
+
+    Under a launcher each process does its share of the images; it returns when the directory is complete.
 
     Args:
         plan: what to write.
@@ -230,17 +237,24 @@ def per_image(
         The output directory.
 
     Raises:
-        UsageError: `on` is no address.
+        UsageError: `on` is no address, or the images cannot be shared out (see `share_of`).
         PartialError: some images failed, now or in the `keep_going` run that wrote the directory; it is complete
             without them.
         WssError: the first failure otherwise.
     """
     there = on if on is not None and on.scheduler else None
+    share, ranked = share_of(plan, run, together=around is not None, cluster=there is not None)
+    if share is not None:
+
+        def fill(todo: Sequence[str], note: Callable[[Record], None]) -> None:
+            _fill(plan, todo, note, run, work, backend, None)
+
+        return fill_share(plan, run, ids, share, fill, ranked=ranked)
     job = open_job(plan, run, ids)
     if job is not None:
         with job:
             with around(job) if around is not None else nullcontext():
-                _fill(job, run, work, backend, plan.step, there)
+                _fill(plan, job.todo, job.writer.note, run, work, backend, there)
             job.close()
     elif run.dry_run:
         return plan.out
@@ -272,19 +286,21 @@ def failed_in(out: Path) -> list[str]:
 
 
 def _fill(
-    job: Job, run: Run, work: Callable[[str], Output], backend: str, step: str, there: Cluster | None
+    plan: Plan, todo: Sequence[str], note: Callable[[Record], None], run: Run, work: Callable[[str], Output],
+    backend: str, there: Cluster | None,
 ) -> None:  # fmt: skip
-    def note(record: Record) -> None:
+    def told(record: Record) -> None:
         if record.get("dropped", "").startswith(FAILED):
             log.warning("%s", record["dropped"])
-        job.writer.note(record)
+        note(record)
 
     if there is not None:
         from wsscli.steps._cluster import fill
 
-        fill(job.path, work, job.todo, run, there, step, note)
+        fill(plan.out, work, todo, run, there, plan.step, told)
         return
-    side_by_side(partial(one_image, job.path, work, run.keep_going), job.todo, run.threads, step, note, backend=backend)
+    call = partial(one_image, plan.out, work, run.keep_going)
+    side_by_side(call, todo, run.threads, plan.step, told, backend=backend)
 
 
 def one_image(root: Path, work: Callable[[str], Output], keep_going: bool, name: str) -> Record:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
+from wsscli.launch import launched
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -86,5 +88,7 @@ def one_thread_libraries() -> Iterator[None]:
 
 
 def cores() -> int:
-    """Cores this process may use; macOS knows no affinity and has all of them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores this process may use; macOS knows no affinity and has all of them. Ranks of one host share them."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    launch = launched()
+    return max(1, available // launch.sharing) if launch is not None else available

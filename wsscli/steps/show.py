@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from wsscli.errors import UsageError, WssError
 from wsscli.steps._data import Data, dataset_for
 from wsscli.steps._run import Run
+from wsscli.steps._shard import refuse_shard
 
 if TYPE_CHECKING:
     from wsscli.classes import ClassTable
@@ -78,6 +79,7 @@ def show(
     first = columns[0].opened.manifest
     dataset = _photos(images, data, first)
     table = table or (dataset.classes if images is None else None)
+    refuse_shard(run, "show")
     ids = _ids(columns[0].opened, dataset, run, out)
     as_page = _is_page(out)
     drawing = _Drawing(

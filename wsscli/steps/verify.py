@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsscli.errors import UsageError, WssError
+from wsscli.errors import PartialError, UsageError, WssError
 from wsscli.steps._data import Data, dataset_for
-from wsscli.steps._run import Run
+from wsscli.steps._run import Run, failed_in
 
 if TYPE_CHECKING:
     from wsscli.data.dataset import Dataset
@@ -20,12 +20,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("wsscli")
 
 
-def verify(source: Path, *, photos: bool = True, most: int = 20, workers: int = 0, data: Data = Data()) -> Path:
+def verify(
+    source: Path,
+    *,
+    finish: bool = False,
+    photos: bool = True,
+    most: int = 20,
+    workers: int = 0,
+    data: Data = Data(),
+) -> Path:
     """Check a directory: manifest, completeness, ids, sizes, values, palettes, scores, digests, left-over files.
 
     Args:
         source: A directory that wss wrote (masks, scores, proposals, detections, CAM files or a model), or a plain
             folder of indexed PNGs.
+        finish: First complete a directory that a step has filled with --shard, when all its images are there.
         photos: Compare ids and sizes with the data set's photos.
         most: Print at most so many problems; all are counted.
         workers: Images at a time, 0 = one a core.
@@ -36,10 +45,17 @@ def verify(source: Path, *, photos: bool = True, most: int = 20, workers: int = 
 
     Raises:
         UsageError: `most` below 1.
-        WssError: something is wrong; each problem is logged, the message counts them.
+        PartialError: nothing is wrong, but images of the directory that `finish` has completed had failed.
+        WssError: something is wrong; each problem is logged, the message counts them. Or `finish` finds images
+            missing, or a process still at work.
     """
+    from wsscli.maskdir.shard_writer import finish as complete
+
     if most < 1:
         raise UsageError(f"--most {most}: give 1 or more")
+    if finish:
+        made = complete(source)
+        log.info("%s: complete, %d images", source, made.images)
     found = problems(source, photos=photos, workers=workers, data=data)
     count = 0
     for problem in found:
@@ -51,6 +67,11 @@ def verify(source: Path, *, photos: bool = True, most: int = 20, workers: int = 
     if count:
         noun = "problem" if count == 1 else "problems"
         raise WssError(f"{source}: {count} {noun}; write it again with --overwrite, or mend the files named above")
+    failed = failed_in(source) if finish else []
+    if failed:
+        raise PartialError(
+            f"{source}: {len(failed)} of {made.images} images failed and are listed as dropped in its wss.json", source
+        )
     return source
 
 
@@ -67,6 +88,7 @@ def problems(source: Path, *, photos: bool = True, workers: int = 0, data: Data 
         WssError: no such directory, or one that is neither wss's nor holds PNGs.
     """
     from wsscli.maskdir.manifest import NAME, read_manifest
+    from wsscli.maskdir.shards import in_shards, unfinished
 
     if not source.is_dir():
         raise WssError(f"{source}: no such directory")
@@ -78,7 +100,10 @@ def problems(source: Path, *, photos: bool = True, workers: int = 0, data: Data 
     if manifest is None:
         log.info("%s: no %s, a plain folder of PNGs: only its masks are checked", source, NAME)
     elif not manifest.complete:
-        yield f"{source}: incomplete (`wss {manifest.step}` was stopped before its end); run that command again"
+        if in_shards(source):
+            yield f"{source}: incomplete, {unfinished(source)}; when all shards are done, add --finish"
+        else:
+            yield f"{source}: incomplete (`wss {manifest.step}` was stopped before its end); run that command again"
         return
     else:
         yield from _manifest_problems(source, manifest)
