@@ -20,7 +20,7 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'train-cls')
-            words='-o --out --arch --backbone --init --output-stride --val-split --affinity-weight --affinity-target --affinity-size --hidden --proposals --hypotheses --crop-hypotheses --loss --image-share --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --backbone --init --output-stride --val-split --affinity-weight --affinity-target --affinity-size --hidden --proposals --hypotheses --crop-hypotheses --loss --image-share --recipe --epochs --iterations --batch-size --accumulate --compile --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --arch) words='cam self-guided hcp'; value=1 ;;
@@ -40,6 +40,7 @@ _wss() {
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
+                --accumulate) words=''; value=1 ;;
                 --lr) words=''; value=1 ;;
                 --head-lr) words=''; value=1 ;;
                 --weight-decay) words=''; value=1 ;;
@@ -62,9 +63,10 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'make-seeds')
-            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --foreground --label-count --proposals --crop-hypotheses --min-score --cross-image --no-cross-image --keep --keep-share --pca-energy --candidates --joined --bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --foreground --label-count --proposals --crop-hypotheses --min-score --cross-image --no-cross-image --keep --keep-share --pca-energy --candidates --joined --bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --model) words=''; value=1 ;;
@@ -104,9 +106,10 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'saliency')
-            words='-o --out --method --video --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --method --video --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --cluster --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --method) words='rbd'; value=1 ;;
@@ -120,9 +123,11 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
+                --cluster) words=''; value=1 ;;
             esac ;;
         'propose')
-            words='-o --out --method --count --min-area --longest --mode --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --method --count --min-area --longest --mode --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --cluster --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --method) words='hierarchical selective-search'; value=1 ;;
@@ -140,9 +145,11 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
+                --cluster) words=''; value=1 ;;
             esac ;;
         'argmax')
-            words='-o --out --background --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --background --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --cluster --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --background) words=''; value=1 ;;
@@ -150,9 +157,11 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
+                --cluster) words=''; value=1 ;;
             esac ;;
         'crf')
-            words='-o --out --read --preset --iterations --gauss-sxy --gauss-compat --bilateral-sxy --bilateral-srgb --bilateral-compat --background --label-confidence --all-labels --scores --engine --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --read --preset --iterations --gauss-sxy --gauss-compat --bilateral-sxy --bilateral-srgb --bilateral-compat --background --label-confidence --all-labels --scores --engine --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --cluster --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --read) words='scores masks'; value=1 ;;
@@ -176,9 +185,11 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
+                --cluster) words=''; value=1 ;;
             esac ;;
         'grabcut')
-            words='-o --out --iterations --init --scale --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --iterations --init --scale --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --cluster --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
@@ -194,9 +205,11 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
+                --cluster) words=''; value=1 ;;
             esac ;;
         'guided-filter')
-            words='-o --out --read --window --eps --iterations --scores --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --read --window --eps --iterations --scores --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --cluster --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --read) words='scores masks'; value=1 ;;
@@ -213,9 +226,11 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
+                --cluster) words=''; value=1 ;;
             esac ;;
         'grow')
-            words='-o --out --scores --theta-fg --theta-bg --original-quirks --background --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --scores --theta-fg --theta-bg --original-quirks --background --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --cluster --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --scores) words=''; value=1 ;;
@@ -232,9 +247,11 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
+                --cluster) words=''; value=1 ;;
             esac ;;
         'train-seg')
-            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --label-count --masks-per-class --detector --boxes --instances --attention --box-jitter --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --label-count --masks-per-class --detector --boxes --instances --attention --box-jitter --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --accumulate --compile --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --arch) words='deeplab deeplab-largefov fpn dfpn student dasnet'; value=1 ;;
@@ -264,6 +281,7 @@ _wss() {
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
+                --accumulate) words=''; value=1 ;;
                 --lr) words=''; value=1 ;;
                 --head-lr) words=''; value=1 ;;
                 --weight-decay) words=''; value=1 ;;
@@ -286,9 +304,10 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'train-det')
-            words='-o --out --backbone --init --expand --boxes --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --backbone --init --expand --boxes --recipe --epochs --iterations --batch-size --accumulate --compile --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --backbone) words=''; value=1 ;;
@@ -299,6 +318,7 @@ _wss() {
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
+                --accumulate) words=''; value=1 ;;
                 --lr) words=''; value=1 ;;
                 --head-lr) words=''; value=1 ;;
                 --weight-decay) words=''; value=1 ;;
@@ -321,9 +341,10 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'detect')
-            words='-o --out --images --threshold --nms --most --segment --segment-threshold --instances --bf16 --no-bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --images --threshold --nms --most --segment --segment-threshold --instances --bf16 --no-bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --images) words=''; value=1 ;;
@@ -343,9 +364,10 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'predict')
-            words='-o --out --images --masks --no-masks --scores --scales --flip --crf --labels-only --size --output-stride --bf16 --no-bf16 --device --box-threshold --box-nms --true-boxes --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --images --masks --no-masks --scores --scales --flip --crf --labels-only --size --output-stride --bf16 --no-bf16 --device --box-threshold --box-nms --true-boxes --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --images) words=''; value=1 ;;
@@ -365,9 +387,10 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'refine-round')
-            words='-o --out --rounds --arch --backbone --init --first-init --output-stride --hidden --size --loss-step --foreground --label-count --min-foreground --max-foreground --watch --predict-scales --predict-flip --grabcut --no-grabcut --grabcut-iterations --grabcut-init --grabcut-scale --recipe --epochs --iterations --batch-size --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --rounds --arch --backbone --init --first-init --output-stride --hidden --size --loss-step --foreground --label-count --min-foreground --max-foreground --watch --predict-scales --predict-flip --grabcut --no-grabcut --grabcut-iterations --grabcut-init --grabcut-scale --recipe --epochs --iterations --batch-size --accumulate --compile --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --rounds) words=''; value=1 ;;
@@ -391,6 +414,7 @@ _wss() {
                 --epochs) words=''; value=1 ;;
                 --iterations) words=''; value=1 ;;
                 --batch-size) words=''; value=1 ;;
+                --accumulate) words=''; value=1 ;;
                 --lr) words=''; value=1 ;;
                 --head-lr) words=''; value=1 ;;
                 --weight-decay) words=''; value=1 ;;
@@ -413,9 +437,10 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'eval')
-            words='--truth --classes --unlabelled --missing --missing-truth --background --sweep --boundary --foreground --proposals --keep --min-object --detections --instances --protocol --boxes --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --json --csv --per-class --confusion --curve --fail-under --help'
+            words='--truth --classes --unlabelled --missing --missing-truth --background --sweep --boundary --foreground --proposals --keep --min-object --detections --instances --protocol --boxes --bootstrap --draws --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --cluster --json --csv --per-class --confusion --curve --fail-under --help'
             case "$before" in
                 --truth) words=''; value=1 ;;
                 --classes) words=''; value=1 ;;
@@ -439,13 +464,14 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --cluster) words=''; value=1 ;;
                 --csv) words=''; value=1 ;;
                 --confusion) words=''; value=1 ;;
                 --curve) words=''; value=1 ;;
                 --fail-under) words=''; value=1 ;;
             esac ;;
         'show')
-            words='-o --out --compare --truth --scores --images --size --maps --alpha --boundaries --no-boundaries --title --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --compare --truth --scores --images --size --maps --alpha --boundaries --no-boundaries --title --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --compare) words=''; value=1 ;;
@@ -464,9 +490,10 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'verify')
-            words='--photos --no-photos --most --workers --data --split --format --labels --class-names --class-folders --help'
+            words='--finish --photos --no-photos --most --workers --data --split --format --labels --class-names --class-folders --help'
             case "$before" in
                 --most) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
@@ -478,7 +505,7 @@ _wss() {
                 --class-folders) words=''; value=1 ;;
             esac ;;
         'import masks')
-            words='-o --out --rgb --binary --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --rgb --binary --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --rgb) words=''; value=1 ;;
@@ -493,9 +520,10 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'import cam-npy')
-            words='-o --out --schema --map --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --schema --map --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --schema) words='psa irn puzzlecam clip-es toco'; value=1 ;;
@@ -511,9 +539,10 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'import proposals')
-            words='-o --out --count --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --count --supervision --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --count) words=''; value=1 ;;
@@ -528,9 +557,10 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'import sec-cues')
-            words='-o --out --ids --grid --supervision --data --split --format --labels --class-names --class-folders --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --ids --grid --supervision --data --split --format --labels --class-names --class-folders --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --ids) words=''; value=1 ;;
@@ -545,6 +575,7 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'export voc-server')
             words='-o --out --competition --year --image-set --ids --dry-run --overwrite --help'
@@ -556,7 +587,7 @@ _wss() {
                 --ids) words=''; value=1 ;;
             esac ;;
         'export cam-npy')
-            words='-o --out --schema --normalise --no-normalise --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --schema --normalise --no-normalise --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --schema) words='psa irn puzzlecam clip-es toco'; value=1 ;;
@@ -564,6 +595,7 @@ _wss() {
                 --limit) words=''; value=1 ;;
                 --seed) words=''; value=1 ;;
                 --workers) words=''; value=1 ;;
+                --shard) words=''; value=1 ;;
             esac ;;
         'methods')
             words='--json --help'

@@ -56,6 +56,8 @@ def test_there_are_commands_to_check():
 def test_options_named_in_a_sentence_exist(name):
     everything = {flag for c in LEAVES.values() for p in c.params for flag in (*p.opts, *p.secondary_opts)}
     everything |= {"--version", "--help", "--extra-index-url", "--upgrade"}
+    everything |= {"--nproc-per-node", "--nnodes", "--rdzv-backend", "--rdzv-endpoint"}  # torchrun's
+    everything |= {"--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--time", "--kill-on-bad-exit"}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", PAGES[name]))
     assert named <= everything, sorted(named - everything)
 
