@@ -76,9 +76,9 @@ class Rank:
         self._turn = threading.Lock()
 
     def say(self, state: str, **more: Any) -> None:
-        """Write what there is to say: here, failed, ended."""
+        """Write what there is to say: here, failed, ended; what was said beside it stays."""
         with self._turn:
-            self._said = {"token": self.token, "state": state, **more}
+            self._said |= {"token": self.token, "state": state, **more}
             write_atomic(self.path, json.dumps(self._said).encode())
 
     def touch(self) -> None:
