@@ -129,6 +129,7 @@ class Follower(Rank):
             WssError: rank 0 does not come, or has failed.
         """
         self._first.since = time.monotonic()
+        self.say("here")
         while True:
             state = self._first.look()
             if state.get("answered", {}).get(str(self.share.index)) == self.token:
