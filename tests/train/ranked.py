@@ -1,4 +1,4 @@
-"""Small trainings of every net, for one process or several: `python ranked.py WHAT DIRECTORY`, once for each rank."""
+"""Small trainings of every net, for one process or several: `python ranked.py WHAT[,WHAT...] DIRECTORY`, once a rank."""
 
 import json
 import os
@@ -54,7 +54,7 @@ class Samples:
         if self.fail_at is not None and self.calls > self.fail_at:
             raise WssError("stopped")
         if self.hangs and ranks.current().rank == 1 and self.calls > 2:
-            time.sleep(60)
+            time.sleep(600)
         rng = np.random.default_rng([epoch, index])
         image = rng.integers(0, 255, (self.side, self.side, 3), dtype=np.uint8)
         return image, *self.make(rng, index, self.side)
@@ -95,7 +95,9 @@ def soft(rng, index, side):
 
 def hypotheses(rng, index, side):
     low = rng.uniform(0, side / 2, (4, 2))
-    return *labels(rng, index, side), np.concatenate([low, low + rng.uniform(8, side / 2, (4, 2))], 1).astype(np.float32)
+    return *labels(rng, index, side), np.concatenate([low, low + rng.uniform(8, side / 2, (4, 2))], 1).astype(
+        np.float32
+    )
 
 
 def boxes(rng, index, side):
@@ -164,12 +166,14 @@ LONG = {"iterations": 9, "lr": 0.01, "dropout": 0.3}  # 36 of 40 samples: three 
 
 def gradients(directory):
     """The first step of every case, and a second one, which needs all gradients to have been found in the first."""
+    directory.mkdir(exist_ok=True)
     for name in cases():
         torch.save(one(name, directory / name), directory / f"{name}-{ranks.current().rank}.pt")
         one(name, directory / f"{name}-two", iterations=2, lr=1e-3)
 
 
 def split(directory):
+    directory.mkdir(exist_ok=True)
     torch.save(one("ssd", directory / "ssd", dropout=0.5), directory / "ssd.pt")
     torch.save(one("cam", directory / "cam", dropout=0.5), directory / "cam.pt")
 
@@ -180,6 +184,7 @@ def watched(directory, fail_at=None):
 
 
 def stopped(directory):
+    directory.mkdir(exist_ok=True)
     try:
         watched(directory, fail_at=9)
     except WssError as error:
@@ -196,7 +201,7 @@ def hanging(directory):
 
 
 def launch(what, directory, *, world=2, wait=True):
-    """Run WHAT in so many processes; returns their exit codes (or the processes)."""
+    """Run WHAT in so many processes, several in directories of their names; returns their exit codes (or the processes)."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -221,6 +226,7 @@ def rows(directory):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     if sys.argv[1] == "hanging":
-        ranks.PATIENCE = timedelta(seconds=8)
+        ranks.PATIENCE = timedelta(seconds=20)
     ranks.join(CPU)
-    globals()[sys.argv[1]](Path(sys.argv[2]))
+    for name in sys.argv[1].split(","):
+        globals()[name](Path(sys.argv[2]) / (name if "," in sys.argv[1] else ""))
