@@ -21,13 +21,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 from bench_crf import photos
+from common import REAL
 from torch.nn import functional as F
 
 from wsscli.classes import ClassTable
 from wsscli.losses.affinity import affinity_loss, colour_similarity, feature_affinity
 from wsscli.nets.self_guided import SelfGuided
 
-HERE = Path(__file__).resolve().parent
 TARGETS = ("paper", "row-norm", "w")
 
 
@@ -57,8 +57,7 @@ def cost(size: int, images: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    root = Path(os.environ.get("WSS_TEST_DATA", HERE / "../../shared/data"))
-    parser.add_argument("--data", type=Path, default=root / "voc")
+    parser.add_argument("--data", type=Path, default=REAL)
     parser.add_argument("--photos", type=int, default=4)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--size", type=int, default=50)

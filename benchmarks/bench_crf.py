@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
-from common import in_turn, median, ratios, spread
+from common import REAL, in_turn, median, ratios, spread
 
 from wsscli.data.images import read_image
 from wsscli.maskdir.png import read_mask
@@ -30,7 +30,6 @@ from wsscli.refine.crf import dense_crf
 
 CLASSES = 21
 ASKED = {2: 4.5, 5: 3.0}  # labels that occur -> times as fast as pydensecrf with all, at least
-HERE = Path(__file__).resolve().parent
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -94,8 +93,7 @@ def with_labels(image: np.ndarray, truth: np.ndarray, seed: int, count: int) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    root = Path(os.environ.get("WSS_TEST_DATA", HERE / "../../shared/data"))
-    parser.add_argument("--data", type=Path, default=root / "voc")
+    parser.add_argument("--data", type=Path, default=REAL)
     parser.add_argument("--images", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--labels", default="2,5")

@@ -27,6 +27,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import cv2
 import numpy as np
 import torch
+from common import REAL
 
 from wsscli.classes import ClassTable
 from wsscli.data.images import read_image
@@ -201,8 +202,7 @@ def measure(step: Step, batch: Batch, rows: dict[str, tuple[Crf, Grow]], rounds:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    root = Path(os.environ.get("WSS_TEST_DATA", HERE / "../../shared/data"))
-    parser.add_argument("--data", type=Path, default=root / "voc")
+    parser.add_argument("--data", type=Path, default=REAL)
     parser.add_argument("--batch", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--hidden", type=int, default=1024)

@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
+from common import REAL
 from PIL import Image
 
 from wsscli.evaluate.confusion import confusion
@@ -31,7 +32,6 @@ from wsscli.steps._data import Data
 from wsscli.steps.eval import Part, evaluate
 
 N = 21
-HERE = Path(__file__).resolve().parent
 
 
 def decode(path: Path) -> np.ndarray:
@@ -112,8 +112,7 @@ def torchmetrics_total(pairs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    photos = Path(os.environ.get("WSS_TEST_DATA", HERE / "../../shared/data"))
-    parser.add_argument("--data", type=Path, default=photos / "voc")
+    parser.add_argument("--data", type=Path, default=REAL)
     parser.add_argument("--pairs", type=int, default=700)
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()

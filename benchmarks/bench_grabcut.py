@@ -9,7 +9,6 @@ refine are what stands out of each photo (rbd above 0.5). Where the data are abs
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import statistics
 import subprocess
@@ -18,10 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from common import add_data, by_log, data_set
 from killed import ENVIRONMENT
 
 from wsscli.data.dataset import open_dataset
-from wsscli.data.generated import write_generated
 from wsscli.maskdir.maskdir import open_maskdir
 from wsscli.maskdir.png import write_mask
 from wsscli.saliency import rbd
@@ -32,23 +31,20 @@ def timed(command: list[str], out: Path) -> tuple[float, float]:
     begun = time.perf_counter()
     subprocess.run(command, check=True, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     spent = time.perf_counter() - begun
-    return spent, float(json.loads((out / "log.jsonl").read_text().splitlines()[-1])["seconds"])
+    return spent, by_log(out)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/voc"))
-    parser.add_argument("--split", default="train")
+    add_data(parser)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--scale", type=float, default=1.0)
     given = parser.parse_args()
     logging.getLogger("wsscli").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
-        root, data = Path(folder), given.data
-        if not data.exists():
-            data = root / "voc"
-            write_generated(data, images=given.images, val=2, size=(375, 500))
+        root = Path(folder)
+        data = data_set(given, root, given.images)
         dataset = open_dataset(data, split=given.split)
         ids = sorted(dataset.ids)[: given.images]
         for name in ids:

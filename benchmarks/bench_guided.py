@@ -22,10 +22,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 from bench_crf import photos
+from common import REAL
 
 from wsscli.refine.guided_filter import guided_filter
 
-HERE = Path(__file__).resolve().parent
 WINDOW, EPS, ITERATIONS = 35, 1e-6, 15
 Form = Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]
 
@@ -73,8 +73,7 @@ def numpy(image: np.ndarray, maps: np.ndarray, iterations: int, threads: int) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    root = Path(os.environ.get("WSS_TEST_DATA", HERE / "../../shared/data"))
-    parser.add_argument("--data", type=Path, default=root / "voc")
+    parser.add_argument("--data", type=Path, default=REAL)
     parser.add_argument("--photos", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()

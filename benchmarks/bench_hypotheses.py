@@ -21,16 +21,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from common import add_data, opened
 
 from wsscli.classes import ClassTable
-from wsscli.data.dataset import open_dataset
+from wsscli.data.dataset import Dataset
 from wsscli.maskdir.maskdir import open_maskdir
 from wsscli.methods import resolve
 from wsscli.nets.hcp import HCP, score_hypotheses
 from wsscli.nets.store import load_model
 from wsscli.nets.weights import lite0_classifier
-
-HERE = Path(__file__).resolve().parent
 
 
 def imagenet(size: int) -> HCP:
@@ -53,9 +52,7 @@ def boxes_of(source: Path | None, name: str, photo: np.ndarray, count: int) -> n
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    root = Path(os.environ.get("WSS_TEST_DATA", HERE / "../../shared/data"))
-    parser.add_argument("--data", type=Path, default=root / "voc")
-    parser.add_argument("--split", default="train")
+    add_data(parser)
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--boxes", type=int, default=100)
     parser.add_argument("--size", type=int, default=257, help="side of the square, of ImageNet's net")
@@ -65,7 +62,11 @@ def main() -> None:
     torch.set_num_threads(1)
     net = imagenet(given.size) if given.model is None else load_model(given.model, arch="hcp")
     assert isinstance(net, HCP)
-    dataset = open_dataset(given.data, split=given.split)
+    with opened(given, given.images) as dataset:
+        report(net, dataset, given)
+
+
+def report(net: HCP, dataset: Dataset, given: argparse.Namespace) -> None:
     seconds: dict[bool, list[float]] = {False: [], True: []}
     same, sure_same, cosines, spread = [], [], [], []
     for name in dataset.ids[:: max(1, len(dataset.ids) // given.images)][: given.images]:

@@ -1,10 +1,11 @@
 """What `wss predict` costs beside the bare network: decoding, scaling, masks at the photo's size, PNGs, the manifest.
 
-    python benchmarks/bench_predict.py [--model DIR] [--data DIR] [--images 200] [--rounds 5] [--device cpu]
+    python benchmarks/bench_predict.py [--model DIR] [--data DIR] [--images 200] [--rounds 5] [--device cpu] [--record]
 
 One process, the same images at the same sizes, candidates in turn in every round. "Bare" is the better of two ways to
 run the network on tensors that are ready in memory: images side by side with one thread each, and one image at a time
-on all threads. Beside the wall clock the processor time is given, which other work on the machine disturbs less.
+on all threads; on a CUDA device also batches of 32 (all as large as the first), in bfloat16. Beside the wall clock the
+processor time is given, which other work on the machine disturbs less. --record notes the share in speed.csv.
 Without --model an untrained DeepLab on lite0 stands in: its masks are the worst case, no class can be left out early.
 """
 
@@ -15,44 +16,32 @@ import os
 import shutil
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
+from common import add_data, data_set, in_turn, median, ratios
+from inputs import Inputs
+from rows import note
 
-from wsscli.classes import ClassTable
-from wsscli.data.dataset import open_dataset
-from wsscli.data.voc import VOC_NAMES
-from wsscli.maskdir.manifest import Manifest, write_manifest
-from wsscli.nets.device import halve_convolutions, native_bf16, pick_device
-from wsscli.nets.segmenter import DeepLab
-from wsscli.nets.store import load_model, save_model
+from wsscli.nets.device import halve_convolutions, native_bf16, one_torch_thread, pick_device
+from wsscli.nets.store import load_model
 from wsscli.seeds.multiscale import input_size
-from wsscli.steps._data import Data
 from wsscli.steps._run import Run
-from wsscli.steps.predict import one_torch_thread, predict
+from wsscli.steps.predict import predict
 from wsscli.train.augment import resize
 
-
-def untrained(directory: Path) -> Path:
-    """A model directory with ImageNet's backbone and a random head."""
-    classes = ClassTable.of(VOC_NAMES)
-    model = DeepLab.build("lite0", classes, init="imagenet", size=385)
-    save_model(directory, model)
-    write_manifest(
-        directory, Manifest(kind="model", step="train-seg", classes=classes, model=model.config, complete=True)
-    )
-    return directory
+BATCH = 32
 
 
 def bare_runs(
-    net: DeepLab, tensors: list[torch.Tensor], workers: int, device: torch.device, *, bf16: bool
+    net: Any, tensors: list[torch.Tensor], workers: int, device: torch.device, *, bf16: bool
 ) -> dict[str, Callable[[], None]]:
-    """The two ways to run the network alone."""
+    """The ways to run the network alone."""
 
     def forward(pixels: torch.Tensor) -> None:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
@@ -70,28 +59,36 @@ def bare_runs(
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    return {"bare, side by side": side_by_side, "bare, one at a time": one_at_a_time}
+    def batches() -> None:
+        batch = tensors[0].expand(BATCH, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        for start in range(0, len(tensors), BATCH):
+            forward(batch[: len(tensors) - start])
+        torch.cuda.synchronize()
+
+    runs = {"bare, side by side": side_by_side, "bare, one at a time": one_at_a_time}
+    return runs | ({f"bare, batches of {BATCH}": batches} if device.type == "cuda" else {})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/voc"))
+    add_data(parser)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--record", action="store_true")
     given = parser.parse_args()
     device = pick_device(given.device)
     bf16 = native_bf16(device)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        directory = given.model or untrained(root / "model")
+        inputs = Inputs(data_set(given, root, given.images), given.split, root, given.images)
+        directory = given.model or inputs.segmenter
         net = load_model(directory, device, arch="segmentation")
         if bf16:
             halve_convolutions(net)
-        dataset = open_dataset(given.data, split="train")
-        ids = sorted(dataset.ids)[: given.images]
+        dataset, ids = inputs.dataset, inputs.ids
         tensors = []
         for name in ids:
             image = dataset.image(name)
@@ -99,7 +96,7 @@ def main() -> None:
             pixels = torch.from_numpy(resize(image, *size)).to(device).permute(2, 0, 1)[None]
             tensors.append(net.backbone.normalise(pixels).contiguous(memory_format=torch.channels_last))
         run = Run(limit=given.images, workers=given.workers, overwrite=True)
-        data = Data(given.data, split="train")
+        data = inputs.option
 
         def step(**options: bool) -> Callable[[], None]:
             def call() -> None:
@@ -110,24 +107,19 @@ def main() -> None:
 
         candidates = bare_runs(net, tensors, given.workers, device, bf16=bf16)
         candidates |= {"predict": step(), "predict --scores": step(scores=True)}
-        wall: dict[str, list[float]] = {name: [] for name in candidates}
-        processor: dict[str, list[float]] = {name: [] for name in candidates}
-        for turn in range(given.rounds + 1):
-            for name, call in candidates.items():
-                begun, used = time.perf_counter(), time.process_time()
-                call()
-                if turn:  # the first round warms up
-                    wall[name].append(time.perf_counter() - begun)
-                    processor[name].append(time.process_time() - used)
-    names = list(candidates)
-    best = min(names[:2], key=lambda name: statistics.median(wall[name]))
-    print(f"{len(ids)} images, {given.workers} workers, {device}, bf16 {bf16}, longer side {net.size}")
-    print(f"{'':22}{'images/s':>10}{'of bare':>9}{'CPU s':>8}{'bare/this':>11}")
-    for name in names:
-        speed = len(ids) / statistics.median(wall[name])
-        share = statistics.median(b / t for b, t in zip(wall[best], wall[name], strict=True))
-        cpu = statistics.median(processor[name])
-        print(f"{name:22}{speed:10.2f}{share:9.3f}{cpu:8.2f}{statistics.median(processor[best]) / cpu:11.3f}")
+        bare_names = [name for name in candidates if name not in ("predict", "predict --scores")]
+        times = in_turn(candidates, given.rounds)
+    best = min(bare_names, key=lambda name: median(times[name]))
+    print(
+        f"{len(ids)} images, {given.workers} workers, {device}, bf16 {bf16}, longer side {net.size}; at least 0.9 of the bare "
+        "network is asked for.\n\n| | images/s | of the bare network | processor s | the same of processor time |\n"
+        "| --- | --- | --- | --- | --- |"
+    )
+    for name, spent in times.items():
+        share, processor = (statistics.median(ratios(times[best], spent, part)) for part in (0, 1))
+        print(f"| {name} | {len(ids) / median(spent):.2f} | {share:.3f} | {median(spent, 1):.2f} | {processor:.3f} |")
+        if given.record and name == "predict":
+            note("speed.csv", {"step": name, "device": device.type}, of_bare=f"{share:.2f}")
 
 
 if __name__ == "__main__":

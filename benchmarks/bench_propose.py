@@ -14,13 +14,13 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
+from common import add_data, opened
 
-from wsscli.data.dataset import open_dataset
+from wsscli.data.dataset import Dataset
 from wsscli.maskdir.proposals import ProposalSet, encode_proposals
 from wsscli.proposals.hierarchical import hierarchical
 from wsscli.proposals.pool import Found
@@ -35,15 +35,18 @@ METHODS: dict[str, Callable[..., Found]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/voc"))
-    parser.add_argument("--split", default="train")
+    add_data(parser)
     parser.add_argument("--images", type=int, default=20)
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    dataset = open_dataset(given.data, split=given.split)
+    with opened(given, given.images) as dataset:
+        report(dataset, given.images)
+
+
+def report(dataset: Dataset, images: int) -> None:
     ids = sorted(dataset.ids)
-    ids = ids[:: max(1, len(ids) // given.images)][: given.images]
-    print(f"{len(ids)} photos of {dataset.root.name} ({given.split}), about 500 x 375\n")
+    ids = ids[:: max(1, len(ids) // images)][:images]
+    print(f"{len(ids)} photos of {dataset.root.name} ({dataset.split})\n")
     print("| method | seconds an image, median | slowest | proposals | superpixels | KiB a file |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, method in METHODS.items():

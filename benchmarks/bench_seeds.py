@@ -1,6 +1,7 @@
 """`make-seeds` beside its bare network: what decoding, saliency, fusion, seeds and writing cost on top.
 
     python benchmarks/bench_seeds.py [--data ../shared/data/voc --split train] [--images 40] [--rounds 3]
+        [--device cpu] [--record]
 
 One process, the same images and sizes, the same network (the embedded ImageNet classifier). The bare network gets
 tensors that lie ready in memory and runs both ways, all threads on one image and one image a thread; the faster one
@@ -26,23 +27,27 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
+from common import add_data, data_set, name_of, spread
+from inputs import Inputs
+from rows import note
 
-from wsscli.data.dataset import open_dataset
 from wsscli.nets.imagenet import ImagenetNet
 from wsscli.seeds.multiscale import input_size
-from wsscli.steps._data import Data
 from wsscli.steps._run import Run
 from wsscli.steps.make_seeds import RECIPES, make_seeds
 
 RECIPE = RECIPES["imagenet"]
 
 
-def inputs(net: ImagenetNet, size: tuple[int, int]) -> list[torch.Tensor]:
+PHOTOS = 16  # a batch on a CUDA device, twice as many with their mirror images
+
+
+def inputs(net: ImagenetNet, size: tuple[int, int], device: str) -> list[torch.Tensor]:
     """The normalised batches (image and mirror image) of one image's sizes, as make-seeds passes them on."""
     found = []
     for scale in RECIPE["scales"]:
         height, width = input_size(size, scale, RECIPE["output_stride"])
-        pixels = torch.randint(0, 256, (1 + RECIPE["flip"], 3, height, width), dtype=torch.uint8)
+        pixels = torch.randint(0, 256, (1 + RECIPE["flip"], 3, height, width), dtype=torch.uint8, device=device)
         found.append(net.backbone.normalise(pixels).contiguous(memory_format=torch.channels_last))
     return found
 
@@ -51,6 +56,18 @@ def inputs(net: ImagenetNet, size: tuple[int, int]) -> list[torch.Tensor]:
 def forward(net: ImagenetNet, batches: list[torch.Tensor]) -> None:
     for batch in batches:
         net.classifier(net.features(batch))
+
+
+def batched(net: ImagenetNet, images: list[list[torch.Tensor]], _: int) -> float:
+    """On a CUDA device: all images as large as the first."""
+    batches = [batch.repeat(PHOTOS, 1, 1, 1).contiguous(memory_format=torch.channels_last) for batch in images[0]]
+    torch.cuda.synchronize()
+    begun = time.perf_counter()
+    for _ in range(-(-len(images) // PHOTOS)):
+        with torch.autocast("cuda", torch.bfloat16):
+            forward(net, batches)
+    torch.cuda.synchronize()
+    return (time.perf_counter() - begun) * len(images) / (-(-len(images) // PHOTOS) * PHOTOS)
 
 
 def one_by_one(net: ImagenetNet, images: list[list[torch.Tensor]], workers: int) -> float:
@@ -73,14 +90,16 @@ def side_by_side(net: ImagenetNet, images: list[list[torch.Tensor]], workers: in
     return time.perf_counter() - begun
 
 
-def seeds(data: Data, images: int, workers: int, saliency: Path | None) -> float:
+def seeds(inputs: Inputs, images: int, workers: int, saliency: Path | None, device: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         out = make_seeds(
             Path(folder) / "seeds",
             model=Path("imagenet"),
-            device="cpu",
+            class_map=inputs.class_map,
+            device=device,
+            bf16=device == "cuda",
             saliency=saliency,
-            data=data,
+            data=inputs.option,
             run=Run(limit=images, workers=workers),
         )
         return float(json.loads((out / "log.jsonl").read_text().splitlines()[-1])["seconds"])
@@ -88,44 +107,49 @@ def seeds(data: Data, images: int, workers: int, saliency: Path | None) -> float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/voc"))
-    parser.add_argument("--split", default="train")
+    add_data(parser)
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--saliency", type=Path, help="stored saliency instead of computing it")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--record", action="store_true", help="note the share in speed.csv")
     given = parser.parse_args()
     logging.getLogger("wsscli").setLevel(logging.ERROR)
-    dataset = open_dataset(given.data, split=given.split)
-    ids = sorted(dataset.ids)[: given.images]
-    net = ImagenetNet([[0]] * (len(dataset.classes) - 1), output_stride=RECIPE["output_stride"]).eval()
-    images = [inputs(net, dataset.size(name)) for name in ids]
-    data = Data(given.data, split=given.split)
-    side_by_side(net, images[:1], 1)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        report(Inputs(data_set(given, root, given.images), given.split, root, given.images), given)
+
+
+def report(source: Inputs, given: argparse.Namespace) -> None:
+    dataset, ids, device = source.dataset, source.ids, given.device
+    net = ImagenetNet([[0]] * (len(dataset.classes) - 1), output_stride=RECIPE["output_stride"]).eval().to(device)
+    images = [inputs(net, dataset.size(name), device) for name in ids]
+    runs = (side_by_side, one_by_one) if device == "cpu" else (batched,)
+    runs[0](net, images[:1], 1)
     clock, processor, rates = [], [], []
     for _ in range(given.rounds):
-        _, once = timed(lambda: seeds(data, 1, given.workers, given.saliency))
-        step, step_work = timed(lambda: seeds(data, len(ids), given.workers, given.saliency))
-        threaded, bare_work = timed(lambda: side_by_side(net, images, given.workers))
-        bare = min(threaded, one_by_one(net, images, given.workers))
+        _, once = timed(lambda: seeds(source, 1, given.workers, given.saliency, device))
+        step, step_work = timed(lambda: seeds(source, len(ids), given.workers, given.saliency, device))
+        first, bare_work = timed(lambda: runs[0](net, images, given.workers))
+        bare = min([first, *(run(net, images, given.workers) for run in runs[1:])])
         torch.set_num_threads(1)
         clock.append(bare / step)
         processor.append(bare_work * (len(ids) - 1) / len(ids) / (step_work - once))
         rates.append((len(ids) / bare, len(ids) / step))
     bare_rate, step_rate = (statistics.median(rate) for rate in zip(*rates, strict=True))
-    print("| bare network, images/s | make-seeds, images/s | ratio | ratio of processor time |")
-    print("| --- | --- | --- | --- |")
-    print(f"| {bare_rate:.2f} | {step_rate:.2f} | {shown(clock)} | {shown(processor)} |")
+    print(f"{len(ids)} {name_of(source.data, source.root)}, {given.workers} workers, {device}.\n")
+    print("| bare network, images/s | make-seeds, images/s | ratio | asked | ratio of processor time |")
+    print("| --- | --- | --- | --- | --- |")
+    print(f"| {bare_rate:.2f} | {step_rate:.2f} | {spread(clock)} | 0.9 | {spread(processor)} |")
+    if given.record:
+        note("speed.csv", {"step": "make-seeds", "device": device}, of_bare=f"{statistics.median(clock):.2f}")
 
 
 def timed(call: Callable[[], float]) -> tuple[float, float]:
     """Seconds by the clock (as the call says) and of the processor."""
     begun = time.process_time()
     return call(), time.process_time() - begun
-
-
-def shown(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
 if __name__ == "__main__":

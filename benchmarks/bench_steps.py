@@ -171,6 +171,11 @@ CASES = {
     "verify": Case(600, verify),
 }  # fmt: skip
 
+# commands that are no work on photos of their own, or a chain of steps that stand above or in bench_train.py
+UNTIMED = (
+    "demo", "methods", "doctor", "refine-round", "import sec-cues", "import cam-npy", "import proposals", "export voc-server",
+)  # fmt: skip
+
 
 def measure(name: str, case: Case, inputs: Inputs, given: argparse.Namespace) -> list[dict[str, object]]:
     """Lines of the table of one step."""
@@ -211,6 +216,7 @@ def measure(name: str, case: Case, inputs: Inputs, given: argparse.Namespace) ->
             "step": name, "device": "cpu", "images": count, "images_per_second": f"{count / median(times['2']):.3g}",
             "scaling": f"{statistics.median(scaling):.2f}", "scaling_low": f"{min(scaling):.2f}",
             "scaling_high": f"{max(scaling):.2f}", "scaling_asked": ASKED.get(name.split(" --")[0], ""), "alternative": title,
+            **dict.fromkeys(("alternative_per_second", "ratio", "ratio_low", "ratio_high", "ratio_processor"), ""),
         }  # fmt: skip
         if title:
             share = count / counts[title]
@@ -221,8 +227,8 @@ def measure(name: str, case: Case, inputs: Inputs, given: argparse.Namespace) ->
                 "ratio_processor": f"{share * statistics.median(ratios(times[title], times['1'], 1)):.2f}",
             }  # fmt: skip
         print(
-            f"| {name} | {count} | {line['images_per_second']} | {title or '-'} | {line.get('alternative_per_second', '-')} | "
-            f"{spread(faster) if title else '-'} | {line.get('ratio_processor', '-')} | {spread(scaling)} | {line['scaling_asked'] or '-'} |",
+            f"| {name} | {count} | {line['images_per_second']} | {title or '-'} | {line['alternative_per_second'] or '-'} | "
+            f"{spread(faster) if title else '-'} | {line['ratio_processor'] or '-'} | {spread(scaling)} | {line['scaling_asked'] or '-'} |",
             flush=True,
         )
         lines.append(line)

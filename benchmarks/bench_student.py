@@ -11,12 +11,10 @@ student's weights are random: speed does not depend on them. Processor time is t
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,9 +23,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 import torch
+from common import add_data, in_turn, median, opened, ratios
 from PIL import Image
 
-from wsscli.data.dataset import open_dataset
+from wsscli.data.dataset import Dataset
 from wsscli.nets.student import Student
 from wsscli.saliency import rbd, video_pca
 from wsscli.steps._data import Data
@@ -66,21 +65,20 @@ def of_clips(photos: list[Photo]) -> None:
             video_pca.video_saliency(model, copy)
 
 
-def by_log(out: Path) -> float:
-    return float(json.loads((out / "log.jsonl").read_text().splitlines()[-1])["seconds"])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/voc"))
-    parser.add_argument("--split", default="train")
+    add_data(parser)
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args()
     logging.getLogger("wsscli").setLevel(logging.ERROR)
     torch.set_num_threads(1)
-    dataset = open_dataset(given.data, split=given.split)
+    with opened(given, given.images) as dataset:
+        report(dataset, given)
+
+
+def report(dataset: Dataset, given: argparse.Namespace) -> None:
     ids = sorted(dataset.ids)[: given.images]
     photos, clips = [dataset.image(name) for name in ids], frames(len(ids))
     net = Student().eval()
@@ -90,7 +88,7 @@ def main() -> None:
             path = root / f"clips/{number // CLIP}/{number % CLIP:03d}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(frame).save(path, quality=92)
-        data, few = Data(given.data, split=given.split), Run(limit=16, workers=1)
+        data, few = Data(dataset.root, split=dataset.split), Run(limit=16, workers=1)
         model = train_seg(
             saliency(root / "teacher", data=data, run=few), root / "student", arch="student", run=few,
             training=Training(iterations=1, device="cpu"),
@@ -106,13 +104,7 @@ def main() -> None:
             ("rbd", "step"): lambda: saliency(root / "b", data=data, run=run),
             ("video-pca", "step"): lambda: saliency(root / "c", video=True, data=Data(root / "clips"), run=run),
         }
-        times: dict[tuple[str, str], list[tuple[float, float]]] = {form: [] for form in forms}
-        for _ in range(given.rounds):
-            for form, call in forms.items():
-                clock, processor = time.perf_counter(), time.process_time()
-                result = call()
-                spent = by_log(result) if isinstance(result, Path) else time.perf_counter() - clock
-                times[form].append((spent, time.process_time() - processor))
+        times = in_turn(forms, given.rounds, warm=False)
     print(
         f"{len(ids)} photos and {len(clips)} generated frames in clips of {CLIP}, medians of {given.rounds} rounds; "
         f"step: {given.workers} workers, decoding and writing too. Ratio: the student's images a second to the form's.\n"
@@ -121,8 +113,7 @@ def main() -> None:
     for (name, how), found in times.items():
         base, cells = times["student", how], []
         for part, show in ((0, lambda t: f"{len(ids) / t:.1f}"), (1, lambda t: f"{1000 * t / len(ids):.1f}")):
-            ratio = statistics.median(t[part] / b[part] for t, b in zip(found, base, strict=True))
-            cells += [show(statistics.median(t[part] for t in found)), f"{ratio:.1f}"]
+            cells += [show(median(found, part)), f"{statistics.median(ratios(found, base, part)):.1f}"]
         print(f"| {name} | {how} | {' | '.join(cells)} |")
 
 

@@ -7,14 +7,18 @@ import gc
 import json
 import os
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from wsscli.data.dataset import Dataset, open_dataset
 from wsscli.data.generated import write_generated
 
 HERE = Path(__file__).resolve().parent
+Key = TypeVar("Key")
 REAL = Path(os.environ.get("WSS_TEST_DATA", HERE / "../../shared/data")) / "voc"
 
 
@@ -51,6 +55,13 @@ def data_set(given: argparse.Namespace, root: Path, images: int, size: tuple[int
     return write_generated(root / "voc", images=images, val=2, size=size)
 
 
+@contextmanager
+def opened(given: argparse.Namespace, images: int) -> Iterator[Dataset]:
+    """The same as an open data set; generated photos last as long as the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield open_dataset(data_set(given, Path(folder), images), split=given.split)
+
+
 def name_of(data: Path, root: Path) -> str:
     """What the photos are, for the line above a table."""
     return "generated images" if data.is_relative_to(root) else "photos"
@@ -74,9 +85,9 @@ def took(call: Callable[[], object]) -> Took:
     return Took(clock, processor)
 
 
-def in_turn(calls: Mapping[str, Callable[[], object]], rounds: int, *, warm: bool = True) -> dict[str, list[Took]]:
+def in_turn(calls: Mapping[Key, Callable[[], object]], rounds: int, *, warm: bool = True) -> dict[Key, list[Took]]:
     """Time candidates in turn in every round, so that a busy moment of the machine meets all alike."""
-    times: dict[str, list[Took]] = {name: [] for name in calls}
+    times: dict[Key, list[Took]] = {name: [] for name in calls}
     for turn in range(rounds + warm):
         for name, call in calls.items():
             found = took(call)

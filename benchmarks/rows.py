@@ -60,10 +60,17 @@ def append(name: str, *rows: Mapping[str, object]) -> None:
 
 
 def put(name: str, keys: tuple[str, ...], *rows: Mapping[str, object]) -> None:
-    """Rows in the place of those that have the same values of these keys; new ones at the end."""
-    new = [{key: str(row.get(key, "")) for key in FIELDS[name]} for row in rows]
-    replaced = {tuple(row[key] for key in keys) for row in new}
+    """Rows in the place of those that have the same values of these keys; new ones at the end.
+
+    What a row does not say stays as it was there: some columns are measured by another script.
+    """
     old = read(name)
+    known = {tuple(row[key] for key in keys): row for row in old}
+    new = [
+        {key: str(row.get(key, known.get(tuple(str(row[k]) for k in keys), {}).get(key, ""))) for key in FIELDS[name]}
+        for row in rows
+    ]
+    replaced = {tuple(row[key] for key in keys) for row in new}
     place = next((i for i, row in enumerate(old) if tuple(row[key] for key in keys) in replaced), len(old))
     kept = [
         [row for row in part if tuple(row[key] for key in keys) not in replaced] for part in (old[:place], old[place:])
@@ -72,6 +79,12 @@ def put(name: str, keys: tuple[str, ...], *rows: Mapping[str, object]) -> None:
         writer = csv.DictWriter(stream, FIELDS[name], lineterminator="\n")
         writer.writeheader()
         writer.writerows([*kept[0], *new, *kept[1]])
+
+
+def note(name: str, found: Mapping[str, str], **values: str) -> None:
+    """Set values of the rows that have those of `found`; a new row when there is none."""
+    rows = [row for row in read(name) if all(row[key] == value for key, value in found.items())]
+    put(name, tuple(found), *[{**row, **values} for row in rows or [dict(found)]])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
