@@ -311,12 +311,20 @@ def test_a_rank_whose_others_are_silent(tmp_path, one, launch, monkeypatch, rank
     out = tmp_path / "out"
     (error,) = launch(lambda rank: per_image(plan(out), Run(workers=1), IDS, work), 2, present=[rank])
     assert type(error) is WssError and str(error) == (
-        f"{out}: no sign of rank {1 - rank} of 2 for 0 seconds; see what it said last; the same command goes on where it "
-        "stopped, with any number of ranks"
+        f"{out}: no sign of rank {1 - rank} of 2 for 0 seconds; see what it said last, and that all hosts see this directory; "
+        "the same command goes on where it stopped, with any number of ranks"
     )
     monkeypatch.setattr(ranks, "PATIENCE", 600.0)
     assert launch(lambda rank: per_image(plan(out), Run(workers=1), IDS, work), 2) == [out] * 2
     assert tree(out) == one
+
+
+def test_a_rank_does_not_wait_for_ever_for_a_directory_to_be_replaced(tmp_path, one, launch, monkeypatch):
+    monkeypatch.setattr(ranks, "PATIENCE", 0.4)
+    again = Run(overwrite=True)
+    (error,) = launch(lambda rank: per_image(plan(tmp_path / "one"), again, IDS, work), 2, present=[1])
+    assert "no sign of rank 0 of 2 for 0 seconds" in str(error)
+    assert read_manifest(tmp_path / "one").complete
 
 
 def test_failures_that_ranks_pass_over(tmp_path, launch):

@@ -29,6 +29,7 @@ PATIENCE = 600.0  # seconds without a sign of life
 BEAT = 15.0  # seconds between signs
 LOOK = 0.2  # seconds between looks
 _AGAIN = "the same command goes on where it stopped, with any number of ranks"
+_SEE = f"see what it said last, and that all hosts see this directory; {_AGAIN}"
 
 
 @dataclass
@@ -134,9 +135,10 @@ class Follower(Rank):
             state = self._first.look()
             if state.get("answered", {}).get(str(self.share.index)) == self.token:
                 return True
-            if self._complete(state) and not overwrite:
+            if not overwrite and self._complete():
                 self.path.unlink(missing_ok=True)
                 return False
+            self._refuse_end(state)
             # again when it is gone: rank 0 begins by removing what an earlier launch has left
             if not self.path.exists():
                 self.say("here")
@@ -149,22 +151,20 @@ class Follower(Rank):
             WssError: rank 0 has failed or died.
         """
         self._first.since = time.monotonic()
-        while not self._complete(self._first.look()):
+        while not self._complete():
+            self._refuse_end(self._first.look())
             time.sleep(LOOK)
 
-    def _complete(self, state: Mapping[str, Any]) -> bool:
+    def _complete(self) -> bool:
         manifest = read_manifest(self.root)
-        if manifest is not None and manifest.complete:
-            return True
+        return manifest is not None and manifest.complete
+
+    def _refuse_end(self, state: Mapping[str, Any]) -> None:
         answered = state.get("answered", {}).get(str(self.share.index)) == self.token
         if answered and state.get("state") == "failed":
             raise ToldElsewhereError(f"{self.root}: rank 0 of {self.share.count} failed ({state.get('why')}); {_AGAIN}")
         if self._first.silent:
-            raise WssError(
-                f"{self.root}: no sign of rank 0 of {self.share.count} for {PATIENCE:.0f} seconds; see what it said "
-                f"last; {_AGAIN}"
-            )
-        return False
+            raise WssError(f"{self.root}: no sign of rank 0 of {self.share.count} for {PATIENCE:.0f} seconds; {_SEE}")
 
 
 class Leader(Rank):
@@ -226,7 +226,7 @@ class Leader(Rank):
                 elif watch.silent and time.monotonic() - begun > PATIENCE:
                     raise WssError(
                         f"{self.root}: no sign of rank {index - 1} of {self.share.count} for {PATIENCE:.0f} seconds; "
-                        f"see what it said last; {_AGAIN}"
+                        f"{_SEE}"
                     )
             time.sleep(LOOK)
         self._stop()  # nothing is to be written beside a complete directory
