@@ -14,6 +14,7 @@ import torch
 
 from wsscli.errors import ToldElsewhereError, UsageError, WssError
 from wsscli.maskdir.manifest import read_manifest
+from wsscli.maskdir.png import read_mask
 from wsscli.steps import _ranks
 from wsscli.steps._ranks import Follower, leads, open_training, training_device
 from wsscli.steps._run import Job, Plan, Run
@@ -205,6 +206,33 @@ def test_a_whole_training_killed_and_finished(seeded):
     other = torchrun(where, *WORDS.split(), 41, "-o", "two")
     out, errors = other.communicate()
     assert other.returncode != 0 and out == "" and errors.count("was made with other options") == 1
+
+
+@pytest.mark.slow
+def test_rounds_of_two_processes(scenes):
+    where = scenes.out
+    scenes.masks("loose", supervision=["unlabelled-images"])
+    words = """
+        refine-round loose --rounds 2 --label-count all --min-foreground 0 --max-foreground 1 --watch truth
+        --backbone tiny --first-init none --iterations 20 --batch-size 4 --crop-size 65 --lr 0.005 --dropout 0
+        --scale-range none --jitter 0 --no-bf16 --device cpu --workers 1
+    """.split()  # noqa: SIM905 - a command line
+    outs = {}
+    for name, processes in (("alone", 1), ("two", 2)):
+        run = torchrun(where, *words, "-o", name, processes=processes)
+        outs[name], errors = run.communicate()
+        assert run.returncode == 0 and outs[name] == f"{name}/round-2\n", errors
+    files = [{p.relative_to(where / name) for p in (where / name).rglob("*")} for name in outs]
+    assert files[0] == files[1]
+    for k in (1, 2):
+        found, expected = (read_manifest(where / name / f"round-{k}") for name in ("two", "alone"))
+        assert found.complete and found.options == expected.options
+        for image in scenes.ids:
+            masks = [read_mask(where / name / f"round-{k}" / "masks" / f"{image}.png") for name in ("two", "alone")]
+            assert (masks[0] == masks[1]).mean() > 0.98
+    again = torchrun(where, *words, "-o", "two")
+    out, errors = again.communicate()
+    assert again.returncode == 0 and out == "two/round-2\n" and errors.count("nothing to do") == 1
 
 
 def test_compiled_and_in_parts(scenes, monkeypatch, message):

@@ -140,6 +140,10 @@ def cases(dropout=0.0, meter=None):
             DeepLab.build("tiny", CLASSES, **segmenter), Samples(seeds, 65),
             Seeds(8, 4, crf_engine="lattice", crf_unary="log-probability", boundary_gradient="dsrg", watch=meter), None,
         ),
+        "cues": (
+            DeepLab.build("tiny", CLASSES, **segmenter), Samples(seeds, 65),
+            Seeds(8, 4, crf_engine="lattice", grow=False, watch=meter), None,
+        ),
         "student": (Student(side=65), Samples(soft, 65), SoftMasks(4), None),
         "ssd": (detector, Samples(boxes, 129), BoxLoss(detector), None),
         "dasnet": (dasnet, Samples(in_box, 129), in_boxes, forward_in_boxes),
@@ -180,7 +184,7 @@ def split(directory):
 
 def watched(directory, fail_at=None):
     """A training with a meter; it may be stopped, and goes on."""
-    one("seeds", directory, meter=SupervisionMeter(3), fail_at=fail_at, **LONG)
+    one("cues", directory, meter=SupervisionMeter(3), fail_at=fail_at, **LONG)
 
 
 def stopped(directory):

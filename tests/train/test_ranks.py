@@ -75,7 +75,7 @@ def undisturbed(tmp_path_factory):
 
 def train(directory, **changes):
     meter = RANKED["SupervisionMeter"](3)
-    return one("seeds", directory, meter=meter, **RANKED["LONG"] | changes)
+    return one("cues", directory, meter=meter, **RANKED["LONG"] | changes)
 
 
 def same(found, expected):

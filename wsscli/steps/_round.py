@@ -14,6 +14,7 @@ from wsscli.errors import WssError
 from wsscli.steps._data import Data, data_ref
 from wsscli.steps._init import Init
 from wsscli.steps._ledger import of_masks
+from wsscli.steps._ranks import Follower
 from wsscli.steps._run import FAILED, Plan, Run, manifest_of, open_job
 from wsscli.steps._train import Training
 
@@ -248,6 +249,7 @@ class Round:
         from wsscli.maskdir.maskdir import open_maskdir
         from wsscli.maskdir.writer import standing
         from wsscli.steps._round_parts import Making
+        from wsscli.train.ranks import current
 
         masks = open_maskdir(source, need="masks")
         plan, run = self.plan(masks, out, init), replace(self.run, overwrite=overwrite)
@@ -259,8 +261,32 @@ class Round:
         job = open_job(plan, run, self.ids)
         if job is not None:
             with job:
-                Making(self, masks, job, plan.left_out).all_parts(init, plan.options["iterations"])
+                iterations = plan.options["iterations"]
+                current().told((source, out, init, plan.left_out, iterations))  # to those that follow
+                Making(self, masks, job, plan.left_out).all_parts(init, iterations)
         tidy(out)
+
+    def follow(self, directory: Path) -> None:
+        """Help the first of several processes to make its rounds, until it says that there are no more.
+
+        Args:
+            directory: of the rounds, for messages.
+
+        Raises:
+            WssError: what the parts of a round raise; the first process has ended.
+        """
+        from wsscli.maskdir.maskdir import open_maskdir
+        from wsscli.steps._round_parts import Making
+        from wsscli.train.ranks import current
+
+        while True:
+            with current().hearing(directory):
+                said: tuple[Path, Path, str, dict[str, str], int] | None = current().told(None)
+            if said is None:
+                return
+            source, out, init, left_out, iterations = said
+            masks = open_maskdir(source, need="masks")
+            Making(self, masks, Follower(out), left_out).all_parts(init, iterations)
 
 
 def tidy(out: Path) -> None:

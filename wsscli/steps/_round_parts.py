@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wsscli.errors import PartialError, WssError
 from wsscli.steps._data import data_ref
 from wsscli.steps._ledger import inherit
+from wsscli.steps._ranks import Follower
 from wsscli.steps._round import CUT, MODEL, PREDICTED, REFINED, STEP, Round
 from wsscli.steps._run import Job, Plan, per_image
 
@@ -29,14 +30,14 @@ class Making:
     Attributes:
         round: what it is made from.
         masks: what it trains on.
-        job: its directory.
+        job: its directory; a process that follows holds none.
         left_out: images that take no part, and why.
         seconds: of its parts.
     """
 
     round: Round
     masks: MaskDir
-    job: Job
+    job: Job | Follower
     left_out: Mapping[str, str]
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -66,15 +67,16 @@ class Making:
             self._refine(open_maskdir(out / PREDICTED), names)
         refined = open_maskdir(out / REFINED)
         self._require_some(refined)
-        last = refined
         if cutting.grabcut:
             with self._part("grabcut"):
                 grabcut(
                     refined.path, out / CUT, iterations=cutting.grabcut_iterations, init=cutting.grabcut_init,
                     scale=cutting.grabcut_scale, data=round_.data, run=round_.part(refined.ids),
                 )  # fmt: skip
-            last = open_maskdir(out / CUT)
-        self._take_over(refined, last)
+        if not isinstance(self.job, Job):
+            return
+        last = open_maskdir(out / CUT) if cutting.grabcut else refined
+        self._take_over(self.job, refined, last)
         self.job.writer.log(event="parts", seconds=self.seconds)
         self.job.close()
 
@@ -113,7 +115,7 @@ class Making:
                 self.job.path, len(dropped) + len(self.left_out), images,
             )  # fmt: skip
 
-    def _take_over(self, refined: MaskDir, last: MaskDir) -> None:
+    def _take_over(self, job: Job, refined: MaskDir, last: MaskDir) -> None:
         """The masks that end the round become its own."""
         from wsscli.maskdir.writer import Output
 
@@ -121,11 +123,11 @@ class Making:
         found = (*refined.manifest.dropped, *last.manifest.dropped)
         dropped = {**self.left_out, **{item["id"]: item["reason"] for item in found}}
         fell_back = {item["id"]: item["reason"] for item in last.manifest.fell_back}
-        for name in self.job.todo:
+        for name in job.todo:
             if name in dropped:
-                self.job.put(name, Output(dropped=dropped[name]))
+                job.put(name, Output(dropped=dropped[name]))
             else:
-                self.job.put(name, Output(mask=last.mask(name), fell_back=fell_back.get(name)))
+                job.put(name, Output(mask=last.mask(name), fell_back=fell_back.get(name)))
 
 
 @dataclass(frozen=True)

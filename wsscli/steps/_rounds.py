@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsscli.errors import PartialError, WssError
+from wsscli.launch import launched
+from wsscli.steps._ranks import leads, training_device
 from wsscli.steps._round import CUT, MODEL, PREDICTED, REFINED, STEP, Round, tidy
 from wsscli.steps._run import (
     Plan,
@@ -57,6 +59,28 @@ class Rounds:
             PartialError: images failed in any of them.
             WssError: what is there is of other options or somebody else's; what rounds raise.
         """
+        launch = launched()
+        if launch is None or launch.world == 1 or (self.round.run.dry_run and leads()):
+            return self._make()
+        last = self._directories(self.count)[-1]
+        if self.round.run.dry_run:
+            return last
+
+        from wsscli.train.ranks import join
+
+        ranks = join(training_device(self.round.training.device))
+        if not ranks.leads:
+            self.round.follow(self.out)
+            return last
+        try:
+            made = self._make()
+        except PartialError:  # at the end of all
+            ranks.told(None)
+            raise
+        ranks.told(None)
+        return made
+
+    def _make(self) -> Path:
         run, ids = self.round.run, self.round.ids
         plan = self._plan()
         refuse_inputs(self.out, [*plan.inputs, *(self.watch.inputs if self.watch is not None else [])])

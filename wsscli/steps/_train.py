@@ -263,10 +263,13 @@ def _summary_writer() -> Any:
 def finish(job: Job | Follower, model: Net) -> Path:
     """Complete the model directory; the checkpoint has served."""
     from wsscli.train.checkpoint import remove_checkpoint
+    from wsscli.train.ranks import current
 
     path = job.close(files=["model.safetensors"], model=model.config)
     if leads():
         remove_checkpoint(path)
+    with current().hearing(path):
+        current().told(None)  # all processes find it complete from here on
     return path
 
 
