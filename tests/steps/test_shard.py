@@ -297,6 +297,8 @@ def test_the_failure_of_the_first_rank_ends_the_others(tmp_path, launch):
 
     def stopped(name):
         if name == "i00":
+            while not (out / "masks/i01.png").exists():  # the other one has begun
+                time.sleep(0.01)
             raise KeyboardInterrupt
         return work(name)
 
@@ -308,6 +310,7 @@ def test_the_failure_of_the_first_rank_ends_the_others(tmp_path, launch):
 def test_a_rank_whose_others_are_silent(tmp_path, one, launch, monkeypatch, rank):
     """Killed, without a launcher that ends the rest."""
     monkeypatch.setattr(ranks, "PATIENCE", 0.4)
+    monkeypatch.setattr(ranks, "GRACE", 0.1)
     out = tmp_path / "out"
     (error,) = launch(lambda rank: per_image(plan(out), Run(workers=1), IDS, work), 2, present=[rank])
     assert type(error) is WssError and str(error) == (
@@ -317,6 +320,19 @@ def test_a_rank_whose_others_are_silent(tmp_path, one, launch, monkeypatch, rank
     monkeypatch.setattr(ranks, "PATIENCE", 600.0)
     assert launch(lambda rank: per_image(plan(out), Run(workers=1), IDS, work), 2) == [out] * 2
     assert tree(out) == one
+
+
+def test_the_first_rank_fails_before_the_other_comes(tmp_path, launch):
+    def bad(name):
+        raise WssError(f"{name}: bad photo")
+
+    def late(rank):
+        time.sleep(0.5 * rank)
+        return per_image(plan(tmp_path / "out"), Run(workers=1), IDS, bad if rank == 0 else work)
+
+    zeroth, first = launch(late, 2)
+    assert str(zeroth) == "i00: bad photo"
+    assert type(first) is ToldElsewhereError and "rank 0 of 2 failed (i00: bad photo)" in str(first)
 
 
 def test_a_rank_does_not_wait_for_ever_for_a_directory_to_be_replaced(tmp_path, one, launch, monkeypatch):

@@ -27,6 +27,7 @@ from wsscli.maskdir.shards import Share, shares_in
 
 PATIENCE = 600.0  # seconds without a sign of life
 BEAT = 15.0  # seconds between signs
+GRACE = 30.0  # seconds that rank 0, having failed, waits for ranks that have not come yet
 LOOK = 0.2  # seconds between looks
 _AGAIN = "the same command goes on where it stopped, with any number of ranks"
 _SEE = f"see what it said last, and that all hosts see this directory; {_AGAIN}"
@@ -133,12 +134,12 @@ class Follower(Rank):
         self.say("here")
         while True:
             state = self._first.look()
+            self._refuse_end(state)
             if state.get("answered", {}).get(str(self.share.index)) == self.token:
                 return True
             if not overwrite and self._complete():
                 self.path.unlink(missing_ok=True)
                 return False
-            self._refuse_end(state)
             # again when it is gone: rank 0 begins by removing what an earlier launch has left
             if not self.path.exists():
                 self.say("here")
@@ -188,8 +189,17 @@ class Leader(Rank):
             self._answering.start()
             try:
                 yield
+            except WssError:
+                self._hear_all()
+                raise
             finally:
                 self._stop()
+
+    def _hear_all(self) -> None:
+        """Wait a little for ranks that are still to come: unanswered, they would wait long for one that has failed."""
+        end = time.monotonic() + GRACE
+        while time.monotonic() < end and len(self._said["answered"]) < len(self._others):
+            time.sleep(LOOK)
 
     def _stop(self) -> None:
         self._done.set()
