@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -82,11 +83,13 @@ class VocSource:
         return None if path is None else read_mask(path)
 
     def truth_missing(self, name: str) -> str | None:
-        first, *others = self._truth_paths(name)
-        return None if any(path.exists() for path in (first, *others)) else str(first)
+        if any(path.exists() for path in self._truth_paths(name)):
+            return None
+        return str(next(self._truth_paths(name)))
 
-    def _truth_paths(self, name: str) -> list[Path]:
-        return [self.root / folder / f"{name}.png" for folder in TRUTH_FOLDERS]
+    def _truth_paths(self, name: str) -> Iterator[Path]:
+        # one after the other: the first is there nearly always, and `wss eval` asks three times an image
+        return (self.root / folder / f"{name}.png" for folder in TRUTH_FOLDERS)
 
     @property
     def has_instances(self) -> bool:
