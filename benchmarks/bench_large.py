@@ -1,4 +1,4 @@
-"""Large sets: what a step costs beside its work, at 1,000 to 1,000,000 images: seconds and peak MiB.
+"""Large sets: what a step costs beside its work, at 1,000 to 1,000,000 images: seconds (those of the processors) and peak MiB.
 
     python benchmarks/bench_large.py [--images 1000,10000,100000] [--keep FOLDER]
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -39,13 +40,18 @@ XML = "<annotation><object><name>cat</name><bndbox><xmin>5</xmin><ymin>5</ymin><
 
 
 class Cost(NamedTuple):
-    """Seconds, and the peak resident size in MiB."""
+    """Seconds by the clock and of the processors, and the peak resident size in MiB."""
 
     seconds: float
+    busy: float
     mib: float
 
+    @classmethod
+    def of(cls, begun: float, usage: resource.struct_rusage) -> Cost:
+        return cls(time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
     def __str__(self) -> str:
-        return f"{self.seconds:.1f} s, {self.mib:.0f} MiB"
+        return f"{self.seconds:.1f} s ({self.busy:.1f}), {self.mib:.0f} MiB"
 
 
 def names(n: int) -> list[str]:
@@ -53,20 +59,26 @@ def names(n: int) -> list[str]:
 
 
 def link(root: Path, suffix: str, ids: list[str], data: bytes) -> None:
-    """`root/<id><suffix>` of every id, one file a folder that the others are links to."""
-    first = Path()
+    """`root/<id><suffix>` of every id that is not there, one file a folder that the others are links to."""
+    folder, there, first = "", frozenset[str](), root
     for name in ids:
-        path = root / f"{name}{suffix}"
-        if path.parent != first.parent:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            first = path
-        else:
-            os.link(first, path)
+        parent, _, stem = name.rpartition("/")
+        if parent != folder:
+            folder = parent
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            there = frozenset(path.name for path in (root / folder).iterdir())
+            first = root / folder / min(there, default=f"{stem}{suffix}")
+            if not there:
+                first.write_bytes(data)
+                continue
+        if f"{stem}{suffix}" not in there:
+            os.link(first, root / folder / f"{stem}{suffix}")
 
 
 def make(root: Path, n: int) -> None:
-    """The data set, and a complete directory of masks of it."""
+    """The data set, and a complete directory of masks of it, unless they are there."""
+    if (root / "masks" / "wss.json").exists():
+        return
     from io import BytesIO
 
     from PIL import Image
@@ -88,15 +100,14 @@ def make(root: Path, n: int) -> None:
     fill(root / "masks", manifest, ids)
 
 
-def fill(out: Path, manifest: Manifest, ids: list[str]) -> Cost:
-    """A complete directory of masks through the writer, as steps do it; what noting and closing takes."""
+def fill(out: Path, manifest: Manifest, ids: list[str]) -> None:
+    """A complete directory of masks, its manifest by the writer."""
     mask = np.zeros((24, 32), np.uint8)
     mask[6:18, 8:24] = 8
     record = write_output(out.with_name(f"{out.name}.one"), "one", Output(mask=mask))
     file = out.with_name(f"{out.name}.one") / "masks" / "one.png"
     link(out / "masks", ".png", ids, file.read_bytes())
     write_manifest(out, manifest)
-    begun = time.perf_counter()
     writer = begin(out, manifest)
     assert writer is not None
     digest = record["files"]["masks/one.png"]
@@ -104,7 +115,6 @@ def fill(out: Path, manifest: Manifest, ids: list[str]) -> Cost:
         for name in ids:
             writer.note({**record, "id": name, "files": {f"masks/{name}.png": digest}})
         writer.close()
-    return Cost(time.perf_counter() - begun, 0)
 
 
 def done(out: Path, ids: list[str]) -> None:
@@ -113,7 +123,6 @@ def done(out: Path, ids: list[str]) -> None:
     record = {key: value for key, value in json.loads(lines[0]).items() if key != "fell_back"}
     data = (out / next(iter(record["files"]))).read_bytes()
     digest = next(iter(record["files"].values()))
-    shutil.rmtree(out / "masks")
     link(out / "masks", ".png", ids, data)
     with (out / JOURNAL).open("w") as stream:
         for name in ids:
@@ -130,7 +139,7 @@ def run(words: list[str]) -> Cost:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(words)}: status {status}\n{said.decode()}")
-    return Cost(time.perf_counter() - begun, usage.ru_maxrss / 1024)
+    return Cost.of(begun, usage)
 
 
 def until_first(words: list[str], out: Path) -> Cost:
@@ -143,10 +152,9 @@ def until_first(words: list[str], out: Path) -> Cost:
         if process.poll() is not None:
             raise SystemExit(f"{' '.join(words)}: ended with status {process.returncode} before its first image")
         time.sleep(0.02)
-    taken = time.perf_counter() - begun
     process.kill()
     _, _, usage = os.wait4(process.pid, 0)
-    return Cost(taken, usage.ru_maxrss / 1024)
+    return Cost.of(begun, usage)
 
 
 def measure(root: Path, n: int) -> Iterator[tuple[str, Cost | str]]:
@@ -155,6 +163,7 @@ def measure(root: Path, n: int) -> Iterator[tuple[str, Cost | str]]:
     ids, out = names(n), root / "out"
     words = ["grabcut", str(root / "masks"), "--data", str(root / "voc"), "--split", "train", "--workers", "1"]
     words += ["-o", str(out)]
+    shutil.rmtree(out, ignore_errors=True)
     yield "first", until_first(words, out)
     done(out, ids[: n // 2])
     yield "resume", until_first(words, out)

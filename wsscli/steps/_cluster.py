@@ -97,7 +97,7 @@ def fill(
             raise error
 
     try:
-        spread(cluster, _Filling(root, place, work, run.keep_going), names, run.workers, title, done)
+        spread(cluster, _Filling(root, place, work, run.keep_going), names, run, title, done)
     except BaseException:
         stop(place)
         raise
@@ -105,7 +105,7 @@ def fill(
 
 
 def spread(
-    cluster: Cluster, call: Call[T], names: Sequence[str], workers: int, title: str, done: Callable[[int, T], None]
+    cluster: Cluster, call: Call[T], names: Sequence[str], run: Run, title: str, done: Callable[[int, T], None]
 ) -> None:
     """Call a function of every chunk of images on a cluster, in any order; the first error ends it.
 
@@ -113,7 +113,7 @@ def spread(
         cluster: which.
         call: goes to the workers; what it holds must be picklable, paths in it are made absolute.
         names: the images.
-        workers: how many chunks at a time; 0: as many as the cluster has threads.
+        run: of its options `workers`: how many chunks at a time, 0 = two a thread of the cluster.
         title: of the progress.
         done: gets each chunk's number and result, in the calling thread.
 
@@ -123,6 +123,7 @@ def spread(
     """
     from wsscli.progress import track
 
+    most = run.threads if run.workers else 0
     with _connected(cluster) as client, track(len(names), title) as progress:
         from distributed import wait
 
@@ -136,7 +137,7 @@ def spread(
             begun, idle = 0, 0.0
             while begun < len(chunks) or running:
                 # two a thread: the next chunk is there when one is done
-                while begun < len(chunks) and len(running) < (workers or 2 * max(1, threads)):
+                while begun < len(chunks) and len(running) < (most or 2 * max(1, threads)):
                     future = client.submit(_chunk, given, begun, chunks[begun], versions, pure=False)
                     running[future] = begun
                     begun += 1
@@ -188,6 +189,7 @@ def _connected(cluster: Cluster) -> Iterator[Client]:
             f"--cluster {cluster.cluster}: Dask is not installed here ({error}); pip install 'wsscli[dask]'"
         ) from error
     try:
+        _hear(cluster)
         client = Client(cluster.scheduler, timeout=_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:  # ValueError: what answers is no scheduler
         raise WssError(
@@ -201,14 +203,25 @@ def _connected(cluster: Cluster) -> Iterator[Client]:
         client.close(timeout=_CONNECT)
 
 
+def _hear(cluster: Cluster) -> None:
+    """Raises OSError when nobody says anything there: Dask's client waits for ever on a server that keeps silent."""
+    import socket
+
+    host, _, port = str(cluster.scheduler).removeprefix("tcp://").rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT) as stream:
+        stream.recv(1)  # a scheduler speaks first
+
+
 def _check_workers(client: Client, cluster: Cluster, versions: dict[str, str]) -> None:
     """Raises WssError when the cluster has no workers, or one with other versions than here."""
-    found = client.run(versions_here, on_error="return")
-    if not found:
+    try:
+        client.wait_for_workers(1, timeout=_CONNECT)
+    except TimeoutError as error:
         raise WssError(
             f"--cluster {cluster.cluster}: the scheduler has no workers; start some with "
             f"`dask worker {str(cluster.cluster).removeprefix(_PREFIX)}`"
-        )
+        ) from error
+    found = client.run(versions_here, on_error="return")
     for worker, theirs in sorted(found.items()):
         if isinstance(theirs, ImportError):
             raise _not_there(worker, theirs) from theirs
@@ -278,9 +291,9 @@ def _result(future: Future[Any], cluster: Cluster, names: Sequence[str]) -> Any:
         return future.result()
     except KilledWorker as error:
         raise WssError(
-            f"--cluster {cluster.cluster}: several workers died over the images '{names[0]}' to '{names[-1]}', the "
-            f"last one was {error.last_worker.address}; its log says why (out of memory, most often: fewer threads "
-            "a worker), then run the same command again"
+            f"--cluster {cluster.cluster}: workers die again and again, the last one ({error.last_worker.address}) with "
+            f"the images '{names[0]}' to '{names[-1]}' in hand; its log says why (out of memory, most often: fewer "
+            "threads a worker), then run the same command again"
         ) from error
     except ImportError as error:
         raise _not_there("of the cluster", error) from error

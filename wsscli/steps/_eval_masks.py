@@ -139,7 +139,7 @@ def _count(judge: Judge, names: Sequence[str], run: Run, there: Cluster | None) 
             total.add(tally)
 
     if there is not None:
-        spread(there, lambda _, chunk: judge.chunk(chunk), names, run.workers, "eval", in_order(add))
+        spread(there, lambda _, chunk: judge.chunk(chunk), names, run, "eval", in_order(add))
     else:
         _count_here(judge, names, run.threads, add)
     return totals

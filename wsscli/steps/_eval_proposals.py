@@ -204,9 +204,7 @@ def evaluate_proposals(
 
     parts: list[_Part] = []
     if there is not None:
-        spread(
-            there, lambda _, chunk: [one(name) for name in chunk], names, run.workers, "eval", in_order(parts.extend)
-        )
+        spread(there, lambda _, chunk: [one(name) for name in chunk], names, run, "eval", in_order(parts.extend))
     else:
         parts = _in_threads(one, names, run.threads)
     classes = [c for _, found in parts for c in found]
