@@ -292,8 +292,8 @@ def _result(future: Future[Any], cluster: Cluster, names: Sequence[str]) -> Any:
     except KilledWorker as error:
         raise WssError(
             f"--cluster {cluster.cluster}: workers die again and again, the last one ({error.last_worker.address}) "
-            f"with the images '{names[0]}' to '{names[-1]}' in hand; its log says why (out of memory, most often: fewer "
-            "threads a worker), then run the same command again"
+            f"with the images '{names[0]}' to '{names[-1]}' in hand; its log says why (out of memory, most often: "
+            "fewer threads a worker), then run the same command again"
         ) from error
     except ImportError as error:
         raise _not_there("of the cluster", error) from error
