@@ -59,7 +59,7 @@ def test_options_named_in_a_sentence_exist(name):
     everything |= {"--nproc-per-node", "--nnodes", "--rdzv-backend", "--rdzv-endpoint"}  # torchrun's
     everything |= {"--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--time", "--kill-on-bad-exit"}
     everything |= {"--array", "--gpus", "--dependency", "--wrap"}  # sbatch's
-    everything |= {"--nworkers", "--nthreads"}  # dask worker's
+    everything |= {"--nworkers", "--nthreads", "--memory-limit", "--port"}  # dask worker's
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", PAGES[name]))
     assert named <= everything, sorted(named - everything)
 
