@@ -39,7 +39,7 @@ NOWHERE = Cluster("dask://127.0.0.1:1")
 def cluster():
     """A worker may die once over a chunk."""
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.comm.timeouts.connect": "120s"}),
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as started,
     ):
         yield started
@@ -230,7 +230,7 @@ def test_a_worker_without_wsscli():
     end = "cannot import what the step needs (No module named 'wsscli'); install the same wsscli there"
     assert says(WssError, _cluster._check_workers, client, NOWHERE, {}) == f"worker tcp://b:1: {end}"
 
-    def result():
+    def result(timeout):
         raise lacks
 
     future = SimpleNamespace(result=result)

@@ -149,8 +149,13 @@ def spread(
                     continue
                 idle = 0.0
                 for future in ready:
-                    number = running.pop(future)
-                    done(number, _result(future, cluster, chunks[number]))
+                    number = running[future]
+                    try:
+                        made = _result(future, cluster, chunks[number])
+                    except TimeoutError:  # its worker died before this could be fetched: it is being made again
+                        continue
+                    del running[future]
+                    done(number, made)
                     progress.advance(len(chunks[number]))
         except CancelledError as error:
             raise _gone(cluster) from error
@@ -284,11 +289,11 @@ def _gone(cluster: Cluster) -> WssError:
 
 
 def _result(future: Future[Any], cluster: Cluster, names: Sequence[str]) -> Any:
-    """What a chunk has become."""
+    """What a chunk has become. Raises TimeoutError when that does not come over."""
     from distributed import KilledWorker
 
     try:
-        return future.result()
+        return future.result(timeout=_LOOK)
     except KilledWorker as error:
         raise WssError(
             f"--cluster {cluster.cluster}: workers die again and again, the last one ({error.last_worker.address}) "
