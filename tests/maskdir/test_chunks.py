@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wsscli.errors import WssError
-from wsscli.maskdir.chunks import Chunk, close_place, forget, left_behind, open_place, remove_places, stop
+from wsscli.maskdir.chunks import Chunk, close_place, left_behind, open_place, remove_places, stop
 from wsscli.maskdir.manifest import Manifest
 from wsscli.maskdir.writer import Output, begin, write_output
 
@@ -35,8 +35,6 @@ def test_a_chunk_that_begins_anew_knows_what_is_done_and_a_torn_line_is_not(tmp_
         stream.write(json.dumps({"id": "b", "files": {}})[:-3])
     assert Chunk(tmp_path, place, 0).done == {"a": record}
     assert Chunk(tmp_path, place, 1).done == {}
-    forget(place, 0)
-    assert Chunk(tmp_path, place, 0).done == {}
 
 
 def test_a_worker_whose_run_has_ended_moves_nothing_in(tmp_path):

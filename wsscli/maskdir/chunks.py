@@ -4,8 +4,9 @@
     OUT/.cluster-TOKEN/7/*.jsonl      of chunk 7 what is done, a line an image as in the journal
     OUT/.cluster-TOKEN/7/*/           of chunk 7 what is being made
 
-A chunk that begins anew elsewhere, because its worker was lost, passes over what is done. A worker that was only
-thought lost, or whose run was killed, moves nothing in any more. What a killed run has left is taken over by the next.
+A chunk that begins anew elsewhere, because its worker was lost, passes over what is done; its lines stay to the end of
+the run, for Dask may make even one again that is noted already. A worker that was only thought lost, or whose run was
+killed, moves nothing in any more. What a killed run has left is taken over by the next.
 """
 
 from __future__ import annotations
@@ -47,11 +48,6 @@ def close_place(place: Path) -> None:
     """All is done and noted."""
     stop(place)
     shutil.rmtree(place, ignore_errors=True)
-
-
-def forget(place: Path, number: int) -> None:
-    """A chunk is done and noted."""
-    shutil.rmtree(place / str(number), ignore_errors=True)
 
 
 def left_behind(root: Path) -> Iterator[Record]:

@@ -84,15 +84,14 @@ def fill(
     Raises:
         WssError: the first image that failed, or see `spread`. What is done stays for the next run.
     """
-    from wsscli.maskdir.chunks import close_place, forget, open_place, stop
+    from wsscli.maskdir.chunks import close_place, open_place, stop
 
     place = open_place(root)
 
-    def done(number: int, made: Made) -> None:
+    def done(_: int, made: Made) -> None:
         records, error = made
         for record in records:
             note(record)
-        forget(place, number)
         if error is not None:
             raise error
 
@@ -155,6 +154,7 @@ def spread(
                     except TimeoutError:  # its worker died before this could be fetched: it is being made again
                         continue
                     del running[future]
+                    future.release()  # nobody wants it any more, should its worker die
                     done(number, made)
                     progress.advance(len(chunks[number]))
         except CancelledError as error:
