@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from wsscli.data.dataset import Dataset
-    from wsscli.train.joint import Loss
+    from wsscli.train.judged import Loss
 
 log = logging.getLogger("wsscli")
 

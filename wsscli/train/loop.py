@@ -24,7 +24,7 @@ from wsscli.nets.store import save_model
 from wsscli.progress import Track, track
 from wsscli.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from wsscli.train.feed import Order, ahead
-from wsscli.train.joint import Forward, Joint, Loss, compiling
+from wsscli.train.judged import Forward, Judged, Loss, compiling
 from wsscli.train.optimiser import build_optimiser, freeze, set_rate, train_mode
 from wsscli.train.ranks import Ranks, current, synchronised
 from wsscli.train.schedule import rate
@@ -158,7 +158,7 @@ class _Training:
         self.model, self.optimizer, self.loss, self.settings, self.ranks = model, optimizer, loss, settings, ranks
         self.directory, self.device, self.position = directory, device, position
         self.meter, self.watch = meter, watch
-        self.joint = ranks.wrap(Joint(model, loss, forward, bf16=settings.bf16, compiled=settings.compiled))
+        self.judged = ranks.wrap(Judged(model, loss, forward, bf16=settings.bf16, compiled=settings.compiled))
         self.checkpoint_due = False
         self._saved = self._row_time = time.monotonic()
         self._row_losses = list(position.row_losses)
@@ -179,8 +179,8 @@ class _Training:
         values = []
         for k, (part, weight) in enumerate(zip(parts, factors, strict=True)):
             self._seed(iteration, self.ranks.rank * len(parts) + k)
-            with self.ranks.apart(self.joint, k + 1 < len(parts)), self._compiling():
-                value = self.joint(*part)
+            with self.ranks.apart(self.judged, k + 1 < len(parts)), self._compiling():
+                value = self.judged(*part)
                 if weight != 1:
                     value = value * weight
                 self.ranks.backward(value)

@@ -15,7 +15,7 @@ Loss = Callable[[Any, Sequence[torch.Tensor]], torch.Tensor]
 Forward = Callable[[Any, torch.Tensor, Sequence[torch.Tensor]], Any]  # (net, its images, the batch) -> outputs
 
 
-class Joint(nn.Module):
+class Judged(nn.Module):
     """A net and its loss as one module, so that several processes average all gradients that come of it.
 
     Args:
