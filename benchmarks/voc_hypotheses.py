@@ -28,6 +28,9 @@ ARMS = {
     "farthest": ("cross-image refinement, farthest half", "--keep farthest"),
     "plain": ("without cross-image refinement", "--no-cross-image"),
     "refined": ("rough masks from the nearest half alone", "--candidates refined"),
+    "long-nearest": ("features of any length, nearest half", "--no-unit-features"),
+    "long-farthest": ("features of any length, farthest half", "--no-unit-features --keep farthest"),
+    "paper": ("paper's numbers", "--min-area 0 --joined 10 --no-normalise --no-unit-features"),
 }
 
 
