@@ -106,7 +106,8 @@ def sections() -> dict[str, str]:
             "background and five animals unless the row says otherwise (no train photo shows a person alone). The 597 train photos hold "
             "339 of one class. The paper's table 1 (VOC val, 20 classes): network A on all images 39.7, on those of one class 40.6; "
             "network B 40.6 and 41.9; about 2 less without cross-image refinement.\n\n"
-            + results(hypotheses)
+            + results([row for row in chain if row["run"] == "CAM masks"] + hypotheses)
+            + per_class()
             + intervals([row for row in read("intervals.csv") if row["first"].startswith("hyp-")])
         )
     if read("proposals.csv"):
@@ -124,6 +125,21 @@ def sections() -> dict[str, str]:
         if objects:
             found["DASNet on real photos"] += detections(objects)
     return found
+
+
+def per_class() -> str:
+    """IoU of each class on val, a row for each net of the hypotheses."""
+    rows = read("per_class.csv")
+    if not rows:
+        return ""
+    classes = list(dict.fromkeys(row["class"] for row in rows))
+    runs = list(dict.fromkeys((row["run"], row["seed"]) for row in rows))
+    iou = {(row["run"], row["seed"], row["class"]): row["iou"] for row in rows}
+    shown = [[run, seed, *(iou[run, seed, c] for c in classes)] for run, seed in runs]
+    return (
+        f"\n\nIoU of each class on val (A: localization maps, B: rough masks; all images, those of one class, as many of all): "
+        f"`{rows[0]['command']}`\n\n" + table(["run", "seed", *classes], shown)
+    )
 
 
 def proposals() -> str:

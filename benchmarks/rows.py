@@ -25,6 +25,7 @@ FIELDS = {
         "run", "seed", "split", "images", "ap50", "ap70", "ap75", "ap50_voc07", "ap_coco", "ap50_coco", "ap75_coco",
         "protocol", "ledger", "step_seconds", "date", "command",
     ],
+    "per_class.csv": ["run", "seed", "split", "images", "class", "iou", "command"],
     "intervals.csv": ["first", "second", "split", "difference", "low", "high", "resolved", "command"],
 }  # fmt: skip
 
