@@ -96,6 +96,24 @@ def test_the_detector_is_in_the_model_and_as_it_was(boxed):
         boxed.detector.with_name("away").rename(boxed.detector)
 
 
+def test_an_earlier_dasnet_brings_its_segmentation_and_not_its_detector(boxed, message):
+    how = Training(iterations=1, batch_size=2, crop_size=129, device="cpu", bf16=False)
+    other = train_det(
+        boxed.out / "other", backbone="tiny", init="none", training=how, data=Data(boxed.root, "train"),
+        run=Run(workers=1, seed=5),
+    )  # fmt: skip
+    earlier = train(boxed)
+    still = Training(**{**vars(SHORT), "lr": 0.0, "weight_decay": 0.0})
+    net = load_dasnet(train(boxed, "next", in_boxes=InBoxes(other), init=str(earlier), training=still))
+    detector = load_detector(other).state_dict()
+    assert all((value == detector[key]).all() for key, value in net.detector.state_dict().items())
+    before = load_dasnet(earlier).segment.state_dict()
+    after = net.segment.state_dict()
+    assert all((after[key] == before[key]).all() for key in before if key.endswith(("weight", "bias")))
+    text = message(WssError, train, boxed, "x", init=str(other))
+    assert text == f"{other}: holds a 'ssd' net; pass what `wss train-seg --arch dasnet` wrote"
+
+
 def test_a_few_masks_are_drawn_listed_and_counted(boxed):
     out = train(boxed, masks_per_class="1")
     manifest = read_manifest(out)

@@ -98,6 +98,8 @@ def train_dasnet(
     start = Init.of("none" if init == "imagenet" else init)
     if start.kind == "file":
         raise UsageError(f"--init {init}: a dasnet starts from nothing, or from an earlier dasnet's directory")
+    for path in start.paths:
+        model_manifest(path, arch="boxes")
     manifest = model_manifest(how.detector, arch="detection")
     masks = open_maskdir(source, need="masks")
     dataset = with_boxes(dataset_for(data, masks.manifest), how.boxes)
@@ -170,7 +172,9 @@ def _build(how: InBoxes, detector: Any, start: Init, seed: int) -> DASNet:
 
     torch.manual_seed(seed)
     model = DASNet(detector, instances=how.instances, attention=how.attention)
+    asked = {name: value.clone() for name, value in detector.state_dict().items()}
     start.load(model)
+    detector.load_state_dict(asked)  # an earlier dasnet brings a detector of its own
     return model
 
 
