@@ -178,6 +178,12 @@ def test_true_boxes_of_a_list(boxed, message):
     assert [item.role for item in read_manifest(out).inputs] == ["model", "boxes"]
     text = message(UsageError, predict, model, boxed.out / "q", finding=Finding(boxes=listed), **how)
     assert text == "--boxes: are taken with --true-boxes only; add that, or leave --boxes out"
+    photos = boxed.root / "JPEGImages"
+    text = message(
+        WssError, predict, model, boxed.out / "q", images=photos, finding=Finding(true_boxes=True), device="cpu",
+        run=Run(workers=1),
+    )  # fmt: skip
+    assert text == f"{photos}: photos alone have no true boxes; name a data set with --data, or leave --true-boxes out"
 
 
 def test_a_few_masks_are_drawn_listed_and_counted(boxed):

@@ -92,6 +92,10 @@ def predict_in_boxes(
     if how.boxes is not None and not how.true_boxes:
         raise UsageError("--boxes: are taken with --true-boxes only; add that, or leave --boxes out")
     dataset = with_boxes(dataset, how.boxes)
+    if how.true_boxes and dataset.format == "images":
+        raise WssError(
+            f"{dataset.root}: photos alone have no true boxes; name a data set with --data, or leave --true-boxes out"
+        )
     if how.true_boxes:
         check_table(manifest.classes, model, dataset.classes, dataset.root, class_free=False)
     ids = run.select(dataset.ids)
