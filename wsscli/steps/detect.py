@@ -43,7 +43,7 @@ def detect(
     OUT/instances.json (COCO's results form, run-length coded).
 
     Args:
-        model: The model directory that train-det wrote.
+        model: The model directory that train-det wrote, or a dasnet of train-seg, whose detector it is then.
         out: The directory to write.
         images: A photo, or a folder of photos, instead of a data set.
         threshold: Leave out boxes with a score of at most this. Average precision looks at all of them; for looking at,
@@ -67,7 +67,7 @@ def detect(
     """
     from wsscli.maskdir.manifest import Input
     from wsscli.nets.device import halve_convolutions, native_bf16, one_torch_thread, pick_device
-    from wsscli.nets.store import load_detector, model_manifest
+    from wsscli.nets.store import load_dasnet, load_detector, model_manifest
 
     check_detecting(threshold, nms, most)
     if segment is None and (instances or segment_threshold != 0.3):
@@ -77,12 +77,14 @@ def detect(
         )
     if not 0 <= segment_threshold <= 1:
         raise UsageError(f"--segment-threshold {segment_threshold:g}: give 0 to 1")
-    manifest = model_manifest(model, arch="detection")
+    manifest = model_manifest(model)
+    whole = (manifest.model or {}).get("arch") == "dasnet"
+    manifest = manifest if whole else model_manifest(model, arch="detection")
     dataset = photos_or_data(images, data, manifest)
     ids = run.select(dataset.ids)
     chosen = pick_device(device)
     half = native_bf16(chosen) if bf16 is None else bf16
-    net = load_detector(model, chosen)
+    net: SSD = load_dasnet(model, chosen).detector if whole else load_detector(model, chosen)
     if half:
         halve_convolutions(net)
     cutter = Cutter.of(segment, manifest, segment_threshold, instances=instances, bf16=half, device=chosen)

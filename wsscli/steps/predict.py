@@ -95,7 +95,7 @@ def predict(
         )  # fmt: skip
     model_manifest(model, arch="segmentation")
     if changed(finding):
-        raise UsageError(f"{flag(changed(finding)[0])}: only a dasnet's boxes have one; leave it out")
+        raise UsageError(f"{flag(changed(finding)[0])}: only a dasnet takes it; leave it out")
     dataset = photos_or_data(images, data, manifest)
     ids = run.select(dataset.ids)
     chosen = pick_device(device)
