@@ -64,7 +64,7 @@ _wss() {
                 --workers) words=''; value=1 ;;
             esac ;;
         'make-seeds')
-            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --foreground --label-count --proposals --crop-hypotheses --min-score --min-area --cross-image --no-cross-image --keep --keep-share --pca-energy --unit-features --no-unit-features --normalise --no-normalise --candidates --joined --bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
+            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --foreground --label-count --proposals --crop-hypotheses --no-crop-hypotheses --min-score --min-area --cross-image --no-cross-image --keep --keep-share --pca-energy --unit-features --no-unit-features --normalise --no-normalise --candidates --joined --bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --model) words=''; value=1 ;;

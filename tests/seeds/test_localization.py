@@ -59,8 +59,9 @@ def test_candidates_are_eligible_where_any_is():
     assert list(select(scores, 0.5, eligible).rows) == [2, 3]
     rows, fell_back = select(scores, 0.85, eligible)
     assert list(rows) == [2] and fell_back
-    rows, fell_back = select(scores, 0.95, np.zeros(4, bool))
-    assert list(rows) == [0] and fell_back
+    for threshold in (0.5, 0.95):
+        rows, fell_back = select(scores, threshold, np.zeros(4, bool))
+        assert list(rows) == [0] and fell_back
 
 
 def test_normalised_maps_reach_1_where_most_candidates_lie():

@@ -193,6 +193,18 @@ def test_what_the_manifest_says(scenes, model):
     assert not {"keep", "keep_share", "pca_energy", "unit_features"} & plain.options.keys()
 
 
+def test_hypotheses_are_seen_as_the_model_was_trained(scenes, model, proposals):
+    text = (model / "wss.json").read_text()
+    assert text.count('"options": {}') == 1
+    (model / "wss.json").write_text(text.replace('"options": {}', '"options": {"crop_hypotheses": true}'))
+    found = {
+        name: read_manifest(seeds(scenes, model, proposals, str(name), crop_hypotheses=name))
+        for name in (None, True, False)
+    }
+    assert [found[name].options["crop_hypotheses"] for name in (None, True, False)] == [True, True, False]
+    assert found[None].content == found[True].content != found[False].content
+
+
 def test_images_of_one_class(scenes, model, proposals):
     out = seeds(scenes, model, proposals, label_count="single")
     assert open_maskdir(out).ids == ["a", "b"]
@@ -222,7 +234,7 @@ def test_where_nothing_scores_high_enough_the_best_is_taken(scenes, model, propo
     save_model(model, net)
     out = seeds(scenes, model, proposals)
     reasons = {entry["id"]: entry["reason"] for entry in read_manifest(out).fell_back}
-    why = "no proposal scores above 0.5, the best one taken: "
+    why = "no proposal large enough scores above 0.5, the best one taken: "
     assert reasons == {"a": f"{why}disc", "b": f"{why}square", "c": f"{why}disc, square", "d": f"{why}disc, square"}
     sets = open_maskdir(proposals, need="proposals")
     for name in "abcd":

@@ -40,7 +40,7 @@ class Selection(NamedTuple):
 
     rows: Ranks
     fell_back: bool
-    """No proposal's score was high enough, so the best one is the candidate."""
+    """No eligible proposal's score was high enough, so the best one is the candidate."""
 
 
 def check_options(*, threshold: float = 0.5, joined: int = 100, min_area: float = 0.02) -> None:
@@ -76,11 +76,13 @@ def select(
     check_options(threshold=threshold)
     if np.isnan(scores).any():
         raise WssError("hypotheses: a score is NaN; the model has diverged, train it again")
-    if eligible is not None and eligible.any():
-        scores = np.where(eligible, scores, -1)
-    rows = np.flatnonzero(scores > threshold)
+    if eligible is None:
+        eligible = np.ones(len(scores), bool)
+    rows = np.flatnonzero((scores > threshold) & eligible)
     if len(rows):
         return Selection(rows, False)
+    if eligible.any():
+        scores = np.where(eligible, scores, -1)
     return Selection(np.array([np.argmax(scores)] if len(scores) else [], np.int64), True)
 
 

@@ -105,7 +105,7 @@ class Finder:
 
         if self.device.type == "cpu":
             torch.set_num_threads(1)  # counts for the calling thread
-        image, crop = self.dataset.image(name), self.options.crop_hypotheses
+        image, crop = self.dataset.image(name), bool(self.options.crop_hypotheses)
         with self.turn:
             scores, features = score_hypotheses(self.loaded.net, image, regions.boxes, crop=crop)
         scores = scores[:, [self.loaded.channels[c] for c in self.labels[name]]]

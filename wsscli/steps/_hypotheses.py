@@ -32,7 +32,7 @@ class Hypotheses:
     Attributes:
         proposals: A directory of `wss propose` or `wss import proposals`.
         crop_hypotheses: Send the crop of every proposal through the net, as the paper does, in place of one feature
-            map of the photo for all: slow.
+            map of the photo for all: slow. As the model was trained, when left out.
         min_score: Proposals of a higher score are candidates of a class of the image.
         min_area: Proposals of a smaller share of the image are no candidates.
         cross_image: Keep the half of the candidates that is most like the candidates of the class's other images;
@@ -49,7 +49,7 @@ class Hypotheses:
     """
 
     proposals: Path | None = None
-    crop_hypotheses: bool = False
+    crop_hypotheses: bool | None = None
     min_score: float = 0.5
     min_area: float = 0.02
     cross_image: bool = True
@@ -143,7 +143,8 @@ def hypotheses(
         if not len(regions):
             reasons = ["no proposals"]
         elif poor:
-            reasons = [f"no proposal scores above {options.min_score:g}, the best one taken: {', '.join(poor)}"]
+            large = " large enough" if options.min_area else ""
+            reasons = [f"no proposal{large} scores above {options.min_score:g}, the best one taken: {', '.join(poor)}"]
         if alone:
             reasons.append(f"the only image of its class, all candidates kept: {', '.join(alone)}")
         return _output(maps, mask, classes, reasons)
