@@ -119,7 +119,7 @@ def sections() -> dict[str, str]:
         found["DASNet on real photos"] = (
             f"`python benchmarks/voc_dasnet.py ../shared/data/voc`: {COMMON} The detector learns from the boxes of all train "
             "photos, DASNet and the plain net from the same masks for as many iterations; the plain net, from ImageNet, predicts "
-            "with `--scales 0.75,1 --flip`. Judged on val. The paper, VOC test, VGG-16: 64.8 (5 a class), 66.6 (10), 67.9 (25), 69.2 "
+            "with `--scales 0.75,1 --flip`. Judged on val; nothing was chosen on it. No times: the machine was shared. The paper, VOC test, VGG-16: 64.8 (5 a class), 66.6 (10), 67.9 (25), 69.2 "
             "(all).\n\n"
             + results(das)
             + intervals([row for row in read("intervals.csv") if row["first"].startswith("das-")])
