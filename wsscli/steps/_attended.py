@@ -157,20 +157,13 @@ def _segment(
     bf16: bool,
     device: torch.device,
 ) -> Output:
-    from wsscli.maskdir.argmax import label_map
-    from wsscli.maskdir.writer import Output
-    from wsscli.steps.predict import refined
+    from wsscli.steps.predict import predicted
 
     image = dataset.image(name)
     look = Look(net, image, bf16=bf16, device=device)
     corners, labels = boxes(name) if boxes is not None else look.detected(how.box_threshold, how.box_nms)
     found = look.classes(corners, labels)
-    mask = None
-    if crf:
-        mask = refined(image, found)
-    elif masks:
-        mask = label_map(found)
-    return Output(mask=mask, scores=found if scores else None)
+    return predicted(image, found, masks=masks, scores=scores, crf=crf)
 
 
 @dataclass(frozen=True)
@@ -268,14 +261,12 @@ class Look:
     def __init__(self, net: DASNet, image: Any, *, bf16: bool, device: torch.device | str) -> None:
         import torch
 
-        from wsscli.train.augment import resize
+        from wsscli.steps.detect import warped
 
         self.net, self.size = net, (image.shape[0], image.shape[1])
         self.device, self.bf16 = torch.device(device), bf16
-        square = torch.from_numpy(resize(image, net.size, net.size)).to(self.device)
         with torch.inference_mode(), self._precision():
-            pixels = square[None].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-            self.maps = net.maps(net.backbone.normalise(pixels))
+            self.maps = net.maps(net.backbone.normalise(warped(image, net.size, self.device)))
 
     def _precision(self) -> Any:
         import torch

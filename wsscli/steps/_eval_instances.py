@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -90,14 +89,10 @@ def read_instances(path: Path) -> list[Instance]:
     """
     from wsscli.data.rle import decode_rle
     from wsscli.evaluate.instances import Instance, encode
+    from wsscli.maskdir.detections import read_entries
 
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise WssError(f"{path}: cannot be read as json ({error}); run `wss detect --instances` again") from error
-    if not isinstance(content, list):
-        raise WssError(f"{path}: no list of instances, so not COCO's results form; give what `wss detect` wrote")
     found = []
+    content = read_entries(path, "instances", "run `wss detect --instances` again")
     for number, entry in enumerate(content, start=1):
         try:
             rle = encode(decode_rle(entry["segmentation"]))
