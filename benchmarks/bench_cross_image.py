@@ -108,7 +108,8 @@ def simulate(images: int, each: int) -> None:
         for number, name in enumerate(ids):
             path = root / f"features/{name}.npz"
             if number < FILES:
-                path.write_bytes(Seen(np.zeros((each, 1), np.float32), features(rng, each, axes)).encode())
+                seen = Seen(np.zeros((each, 1), np.float32), np.ones(each, bool), features(rng, each, axes))
+                path.write_bytes(seen.encode())
             else:
                 path.symlink_to(root / f"features/{ids[number % FILES]}.npz")
         everything = [Selection(np.arange(each), False)]

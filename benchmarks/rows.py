@@ -29,6 +29,7 @@ FIELDS = {
         "step", "device", "images", "images_per_second", "alternative", "alternative_per_second", "ratio", "ratio_low",
         "ratio_high", "ratio_processor", "of_bare", "scaling", "scaling_low", "scaling_high", "scaling_asked", "date", "command",
     ],
+    "per_class.csv": ["run", "seed", "split", "images", "class", "iou", "command"],
     "intervals.csv": ["first", "second", "split", "difference", "low", "high", "resolved", "command"],
 }  # fmt: skip
 

@@ -40,6 +40,9 @@ OPTIONS = {
 NET = Path("runs/voc/seg")  # of voc_chain.py: with a trained net most classes are left out early
 if NET.exists():
     OPTIONS["predict"] += ["--model", str(NET)]
+HCP, PROPOSALS = Path("runs/voc/hyp-cls"), Path("runs/voc/hyp-proposals-train")  # of voc_hypotheses.py
+if HCP.exists() and PROPOSALS.exists():
+    OPTIONS["hypotheses"] = ["--model", str(HCP), "--proposals", str(PROPOSALS)]
 LIBRARIES = (
     "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "numba", "Pillow", "scikit-image", "joblib",
     # the alternatives, where they are installed

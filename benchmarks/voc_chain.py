@@ -55,21 +55,27 @@ class Chain:
 
     def score(self, run: str, name: str, split: str, *options: str) -> None:
         """Append the row of one result, unless it is there."""
-        if has("results.csv", run=run, seed=self.seed):
+        self.record("results.csv", ("mIoU", "miou"), run, name, split, *options)
+
+    def record(self, table: str, shown: tuple[str, str], run: str, name: str, split: str, *options: str) -> None:
+        """Append what `wss eval` says of a directory to a table, unless it is there, and print one number by its name."""
+        if has(table, run=run, seed=self.seed):
             return
         target = self.out / name
         command = ["wss", "eval", str(target), "--split", split, "--classes", self.classes, *options, "--json"]
-        found = json.loads(wss(command))["rows"][0]
-        numbers = {key: round(found[key], 4) for key in FIELDS["results.csv"] if isinstance(found.get(key), float)}
+        document = json.loads(wss(command))
+        found = document["rows"][0]
+        numbers = {key: round(found[key], 4) for key in FIELDS[table] if isinstance(found.get(key), float)}
+        protocol = {"protocol": document.get("protocol", "")} if "protocol" in FIELDS[table] else {}
         append(
-            "results.csv",
+            table,
             {
-                "run": run, "seed": self.seed, "split": split, "images": found["images"],
+                "run": run, "seed": self.seed, "split": split, "images": found["images"], **protocol,
                 "ledger": " ".join(found["ledger"]), "step_seconds": self.times.get(name, ""), "date": date.today(),
                 "command": shlex.join(command), **numbers,
             },
         )  # fmt: skip
-        print(f"  {run}: mIoU {found['miou']:.4f}", file=sys.stderr, flush=True)
+        print(f"  {run}: {shown[0]} {found[shown[1]]:.4f}", file=sys.stderr, flush=True)
 
     def interval(self, first: str, second: str, *options: str, classes: str | None = None) -> None:
         """Append the paired bootstrap interval over the val photos between two nets, unless it is there."""

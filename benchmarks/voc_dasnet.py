@@ -11,15 +11,11 @@ when it is there. All options are defaults.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
-import sys
-from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
-from rows import FIELDS, append, has
-from voc_chain import TEST, Chain, wss
+from voc_chain import TEST, Chain
 
 ITERATIONS = 300  # of train-seg --arch dasnet; the plain net gets as many
 NUMBERS = ("5", "10", "25", "all")
@@ -36,23 +32,7 @@ class DASNet(Chain):
 
     def objects(self, run: str, name: str, *options: str) -> None:
         """Append the row of boxes or instances, unless it is there."""
-        if has("detections.csv", run=run, seed=self.seed):
-            return
-        target = self.path(name)
-        command = ["wss", "eval", str(target), "--split", "val", "--classes", self.classes, *options, "--json"]
-        document = json.loads(wss(command))
-        found = document["rows"][0]
-        numbers = {key: round(found[key], 4) for key in FIELDS["detections.csv"] if isinstance(found.get(key), float)}
-        append(
-            "detections.csv",
-            {
-                "run": run, "seed": self.seed, "split": "val", "images": found["images"],
-                "protocol": document.get("protocol", ""), "ledger": " ".join(found["ledger"]),
-                "step_seconds": self.times.get(self.name(name), ""), "date": date.today(),
-                "command": shlex.join(command), **numbers,
-            },
-        )  # fmt: skip
-        print(f"  {run}: AP50 {found['ap50']:.4f}", file=sys.stderr, flush=True)
+        self.record("detections.csv", ("AP50", "ap50"), run, self.name(name), "val", *options)
 
     def detector(self) -> None:
         """Train it, and judge its boxes."""

@@ -28,6 +28,9 @@ ARMS = {
     "farthest": ("cross-image refinement, farthest half", "--keep farthest"),
     "plain": ("without cross-image refinement", "--no-cross-image"),
     "refined": ("rough masks from the nearest half alone", "--candidates refined"),
+    "long-nearest": ("features of any length, nearest half", "--no-unit-features"),
+    "long-farthest": ("features of any length, farthest half", "--no-unit-features --keep farthest"),
+    "paper": ("paper's numbers", "--min-area 0 --joined 10 --no-normalise --no-unit-features"),
 }
 
 
@@ -86,6 +89,24 @@ class Hypotheses(Chain):
         path.write_text("".join(f"{name}\n" for name in chosen))
         return path
 
+    def per_class(self, names: list[str]) -> None:
+        """A row for each net and class, as the paper's table 1."""
+        if has("per_class.csv", run=names[0], seed=self.seed):
+            return
+        targets = [str(self.out / f"{name}-val") for name in names]
+        command = ["wss", "eval", *targets, "--split", "val", "--classes", CLASSES, "--per-class", "--json"]
+        append(
+            "per_class.csv",
+            *(
+                {
+                    "run": name, "seed": self.seed, "split": "val", "images": found["images"], "class": c,
+                    "iou": round(found["per_class"][c]["iou"], 4), "command": shlex.join(command),
+                }
+                for name, found in zip(names, json.loads(wss(command))["rows"], strict=True)
+                for c in CLASSES.split(",")
+            ),
+        )  # fmt: skip
+
     def net(self, kind: str, images: str) -> str:
         """Network A or B on all images, those of one class, or as many of all; its val figures."""
         labels = self.labels("nearest")
@@ -129,6 +150,7 @@ def main() -> None:
         for kind in "AB":
             for other in ("all", "cut"):
                 chain.interval(nets[kind, "single"], nets[kind, other])
+        chain.per_class(list(nets.values()))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ _wss() {
                 --shard) words=''; value=1 ;;
             esac ;;
         'make-seeds')
-            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --foreground --label-count --proposals --crop-hypotheses --min-score --cross-image --no-cross-image --keep --keep-share --pca-energy --candidates --joined --bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
+            words='-o --out --model --cams --method --cam --class-map --scales --flip --no-flip --output-stride --fg-rule --fg-threshold --bg-threshold --bg-heat --saliency --saliency-supervision --stop-at --affinity --no-affinity --iterations --window --eps --rebinarise --foreground --label-count --proposals --crop-hypotheses --no-crop-hypotheses --min-score --min-area --cross-image --no-cross-image --keep --keep-share --pca-energy --unit-features --no-unit-features --normalise --no-normalise --candidates --joined --bf16 --device --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --model) words=''; value=1 ;;
@@ -90,6 +90,7 @@ _wss() {
                 --label-count) words='single all none'; value=1 ;;
                 --proposals) words=''; value=1 ;;
                 --min-score) words=''; value=1 ;;
+                --min-area) words=''; value=1 ;;
                 --keep) words='nearest farthest'; value=1 ;;
                 --keep-share) words=''; value=1 ;;
                 --pca-energy) words=''; value=1 ;;
@@ -251,7 +252,7 @@ _wss() {
                 --cluster) words=''; value=1 ;;
             esac ;;
         'train-seg')
-            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --label-count --masks-per-class --detector --boxes --instances --attention --box-jitter --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --accumulate --compile --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
+            words='-o --out --arch --loss --backbone --init --output-stride --hidden --size --loss-step --foreground --label-count --masks-per-class --detector --boxes --instances --attention --box-jitter --joint --boundary --grow --theta-fg --theta-bg --original-quirks --crf-engine --crf-unary --crf-scale --crf-grad --watch-supervision --snapshot-supervision --recipe --epochs --iterations --batch-size --accumulate --compile --lr --head-lr --weight-decay --schedule --dropout --freeze --freeze-norm --crop-size --scale-range --flip --no-flip --jitter --bf16 --no-bf16 --channels-last --no-channels-last --device --checkpoint-seconds --log-every --tensorboard --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --arch) words='deeplab deeplab-largefov fpn dfpn student dasnet'; value=1 ;;
@@ -367,7 +368,7 @@ _wss() {
                 --shard) words=''; value=1 ;;
             esac ;;
         'predict')
-            words='-o --out --images --masks --no-masks --scores --scales --flip --crf --labels-only --size --output-stride --bf16 --no-bf16 --device --box-threshold --box-nms --true-boxes --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
+            words='-o --out --images --masks --no-masks --scores --scales --flip --crf --labels-only --size --output-stride --bf16 --no-bf16 --device --box-threshold --box-nms --true-boxes --boxes --data --split --format --labels --class-names --class-folders --ids --limit --seed --workers --dry-run --overwrite --keep-going --shard --help'
             case "$before" in
                 -o|--out) words=''; value=1 ;;
                 --images) words=''; value=1 ;;
@@ -377,6 +378,7 @@ _wss() {
                 --device) words=''; value=1 ;;
                 --box-threshold) words=''; value=1 ;;
                 --box-nms) words=''; value=1 ;;
+                --boxes) words=''; value=1 ;;
                 --data) words=''; value=1 ;;
                 --split) words=''; value=1 ;;
                 --format) words='voc coco csv folders images'; value=1 ;;

@@ -187,6 +187,21 @@ def test_a_list_of_boxes_takes_the_place_of_the_annotations(devkit):
 
 
 @pytest.mark.parametrize(
+    ("line", "name", "boxes"),
+    [
+        ("two cats.jpg 1 2 20 10 0", "two cats", [[0, 1, 20, 10]]),
+        ("  on the  roof/1 2.JPG", "on the  roof/1 2", []),
+        ("a.b 2.png 1 2 3 4 0 1 2 5 6 0", "a.b 2", [[0, 1, 3, 4], [0, 1, 5, 6]]),
+        ("2007_000032 1 2 20 10 0", "2007_000032", [[0, 1, 20, 10]]),
+    ],
+)
+def test_names_with_blanks_end_at_their_suffix(devkit, line, name, boxes):
+    found = open_box_list(listed(devkit, line)[0], open_dataset(devkit).classes)
+    assert list(found.lines) == [name]
+    assert [list(box.corners) for box in found.boxes(name)] == boxes
+
+
+@pytest.mark.parametrize(
     ("line", "message"),
     [
         ("a.jpg 1 2 x 4 0", "line 1: object 1 is '1 2 x 4 0'; give x1 y1 x2 y2 and the class's number"),

@@ -90,6 +90,62 @@ def test_compressed_rle_equals_the_polygon(root):
     np.testing.assert_array_equal(_open(root, content).truth("000007"), _open(root, _content()).truth("000007"))
 
 
+def test_objects_of_polygons_and_crowds(root):
+    from wsscli.data.instances import true_instances
+
+    content = _content()
+    crowd = {"size": [8, 10], "counts": [64, 16]}
+    content["annotations"] += [
+        {"id": 3, "image_id": 7, "category_id": 18, "segmentation": crowd, "iscrowd": 1},
+        {"id": 4, "image_id": 7, "category_id": 18, "segmentation": [[0, 0, 1, 0, 1, 8, 0, 8]], "iscrowd": 0},
+    ]
+    data = _open(root, content)
+    assert data.has_instances
+    expected = np.zeros((8, 10), np.uint8)
+    expected[:, 8:] = 255
+    expected[1:7, 1:7], expected[3:5, 3:5], expected[:, 0] = 2, 1, 3
+    np.testing.assert_array_equal(data.instances("000007"), expected)
+    assert not data.instances("000009").any()  # no object is not the same as nothing known
+    found = true_instances(data, "000007")
+    assert found.labels.tolist() == [2, 1, 2] and found.masks.sum((1, 2)).tolist() == [4, 32, 8]
+    assert found.judged == {1, 2} and found.void.sum() == 16
+
+
+def test_boxes_alone_are_no_objects_known(root):
+    content = _content()
+    content["annotations"][0] = {"id": 1, "image_id": 7, "category_id": 18, "bbox": [3, 3, 2, 2], "segmentation": []}
+    data = _open(root, content)
+    assert not data.has_instances
+    assert data.instances("000007") is None and data.instances("000009") is not None
+
+
+def test_objects_of_a_photo_of_another_size(root):
+    data = _open(root, _content())
+    Image.new("RGB", (8, 10)).save(root / "val2017/000007.jpg")
+    with pytest.raises(WssError) as error:
+        data.instances("000007")
+    assert str(error.value) == (
+        f"{root}/annotations/instances_val2017.json: image '000007' is 8 x 10 (height x width), but its photo is 10 x 8; "
+        "mend the json"
+    )
+
+
+def test_more_objects_than_a_map_can_number(root):
+    content = _content()
+    content["annotations"] = [
+        {"id": k, "image_id": 7, "category_id": 3, "segmentation": SMALL, "iscrowd": 0} for k in range(254)
+    ]
+    assert int(_open(root, content).instances("000007").max()) == 254
+    content["annotations"].append({**content["annotations"][0], "id": 254})
+    data = _open(root, content)
+    with pytest.raises(WssError) as error:
+        data.instances("000007")
+    assert str(error.value) == (
+        f"{root}/annotations/instances_val2017.json: image '000007' has 255 objects, but an instance map numbers 254; "
+        "leave the image out with --ids"
+    )
+
+
 def test_the_json_itself_and_other_places(root, tmp_path):
     _open(root, _content())
     path = root / "annotations/instances_val2017.json"

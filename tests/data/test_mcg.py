@@ -15,7 +15,7 @@ FORM = '[{"image_id": ..., "segmentation": {"size": [H, W], "counts": ...}, "sco
 def cell(*lists):
     made = np.empty((len(lists), 1), object)
     for k, members in enumerate(lists):
-        made[k, 0] = np.array(members, np.int32).reshape(1, -1)
+        made[k, 0] = np.array(members, np.float64).reshape(1, -1)
     return made
 
 
@@ -46,7 +46,15 @@ def test_mcg_by_its_scores(tmp_path):
         ({"labels": cell([1], [9])}, "proposal 2 names the superpixel 9, not there"),
         ({"labels": cell([1], [])}, "proposal 2 has no superpixel"),
         ({"scores": [[1.0], [2.0], [3.0]]}, "3 scores for 2 proposals"),
-        ({"scores": [[1.0], [np.nan]]}, "scores are not finite and descending"),
+        ({"scores": [[1.0], [np.nan]]}, "the score nan is no number that can be kept"),
+        ({"scores": [[1e300], [1.0]]}, "the score 1e+300 is no number that can be kept"),
+        ({"labels": cell([1], [1.5])}, "proposal 2: not all of it are whole numbers"),
+        ({"labels": np.array([[1], [2]])}, "labels is no cell of lists"),
+        ({"labels": {"a": 1}}, "labels is no cell of lists"),
+        ({"superpixels": np.array([[1.0, np.nan]])}, "superpixels: not all of it are whole numbers"),
+        ({"superpixels": np.array([[1, 2j]])}, "superpixels: not all of it are whole numbers"),
+        ({"superpixels": np.ones((2, 2, 2))}, "superpixels of the shape (2, 2, 2), need (H, W)"),
+        ({"superpixels": np.zeros((0, 0))}, "superpixels of the shape (0, 0), need (H, W)"),
     ],
 )
 def test_mat_files_of_another_form(tmp_path, changes, told):
@@ -65,6 +73,12 @@ def test_mat_files_that_are_none(tmp_path):
         (tmp_path / "b.mat").write_bytes(garbage)
         with pytest.raises(WssError, match=r"b\.mat: not readable as a MATLAB file \(.*\); get it again$"):
             read_mat(tmp_path / "b.mat")
+    savemat(tmp_path / "b.mat", {"superpixels": SUPERPIXELS})
+    torn = bytearray((tmp_path / "b.mat").read_bytes())
+    torn[144] ^= 255  # the class of the matrix: scipy trips over it
+    (tmp_path / "b.mat").write_bytes(torn)
+    with pytest.raises(WssError, match=r"b\.mat: not readable as a MATLAB file \(.*\); get it again$"):
+        read_mat(tmp_path / "b.mat")
     (tmp_path / "c.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(100))
     with pytest.raises(WssError) as caught:
         read_mat(tmp_path / "c.mat")
@@ -119,7 +133,9 @@ def test_rle_masks_of_another_form(tmp_path):
     head, tail = f"{tmp_path}/p.json: mask 1 of image '1' is no RLE mask (", '); need {"size": [H, W], "counts": ...}'
     wanted = f"{head}an RLE of 5 pixels, the image has 6{tail}"
     assert told({"size": [2, 3], "counts": [2, 3]}) == wanted
-    for other in ({"size": [2, 3]}, [[0, 0, 1, 1]], {"size": [2], "counts": [2]}):
+    assert told({"size": [2, 3], "counts": ""}) == f"{head}an RLE of 0 pixels, the image has 6{tail}"
+    assert told([[0, 0, 1, 1, 0, 1]]) == f"{head}no object{tail}"
+    for other in ({"size": [2, 3]}, None, {"counts": [6]}, {"size": [2], "counts": [2]}):
         found = told(other)
         assert found.startswith(head) and found.endswith(tail)
     both = coco(
@@ -132,11 +148,34 @@ def test_rle_masks_of_another_form(tmp_path):
     assert str(caught.value) == f"{both}: masks of image '1' differ in size: [(2, 3), (3, 2)]"
 
 
+def test_sizes_are_known_before_any_mask_is_decoded(tmp_path):
+    huge = {"size": [10**6, 10**6], "counts": [10**12 - 1, 1]}
+    found = read_coco_proposals(coco(tmp_path, *[{"image_id": 1, "segmentation": huge}] * 2))
+    assert found.size("1") == (10**6, 10**6)
+
+
+@pytest.mark.parametrize("score", [None, "good", [1], float("nan"), -float("inf"), 1e300])
+def test_scores_that_are_none(tmp_path, score):
+    path = coco(
+        tmp_path, {"image_id": 1, "segmentation": {"size": [1, 1], "counts": [0, 1]}},
+        {"image_id": 1, "segmentation": {"size": [1, 1], "counts": [0, 1]}, "score": score},
+    )  # fmt: skip
+    with pytest.raises(WssError) as caught:
+        read_coco_proposals(path).read("1")
+    assert str(caught.value) == (
+        f"{path}: the score {score!r} of mask 2 of image '1' is no finite number; mend it, or leave out all scores to "
+        "keep the order of the file"
+    )
+
+
 def test_json_files_that_are_none(tmp_path):
     path = tmp_path / "p.json"
     with pytest.raises(WssError, match=r"p\.json: not readable as JSON \(.*\)$"):
         read_coco_proposals(path)
     path.write_text("[{]")
+    with pytest.raises(WssError, match=r"p\.json: not readable as JSON \(.*\)$"):
+        read_coco_proposals(path)
+    path.write_text("[" * 100_000)
     with pytest.raises(WssError, match=r"p\.json: not readable as JSON \(.*\)$"):
         read_coco_proposals(path)
     for text in ("{}", "[]"):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from wsscli.errors import UsageError, WssError
 from wsscli.maskdir.proposals import ProposalSet
-from wsscli.seeds.localization import localization_maps, rough_mask, select
+from wsscli.seeds.localization import check_options, localization_maps, rough_mask, select
 
 
 def regions(*boxes, size=(6, 8)):
@@ -54,10 +54,28 @@ def test_candidates_score_more_than_half():
     assert list(select(np.array([0.2, 0.1]), 0.15).rows) == [0]
 
 
+def test_candidates_are_eligible_where_any_is():
+    scores, eligible = np.array([0.9, 0.4, 0.8, 0.6]), np.array([False, True, True, True])
+    assert list(select(scores, 0.5, eligible).rows) == [2, 3]
+    rows, fell_back = select(scores, 0.85, eligible)
+    assert list(rows) == [2] and fell_back
+    for threshold in (0.5, 0.95):
+        rows, fell_back = select(scores, threshold, np.zeros(4, bool))
+        assert list(rows) == [0] and fell_back
+
+
+def test_normalised_maps_reach_1_where_most_candidates_lie():
+    proposals, _ = regions((0, 0, 4, 4), (0, 0, 2, 2), (4, 4, 6, 8), (0, 6, 2, 8))
+    maps = localization_maps(proposals, [np.arange(4), np.array([3])])
+    # two of four dogs; one; the dog and the cat; nothing
+    spots = [(0, 0), (3, 3), (0, 7), (5, 0)]
+    assert [tuple(maps[:, y, x]) for y, x in spots] == [(0, 1, 0), (0.5, 0.5, 0), (0, 0.5, 1), (1, 0, 0)]
+
+
 def test_maps_and_mask_by_hand():
     proposals, masks = regions((0, 0, 4, 4), (0, 0, 2, 2), (1, 1, 5, 7), (4, 6, 6, 8))
     dog, cat = np.array([0, 1]), np.array([2])
-    maps = localization_maps(proposals, [dog, cat])
+    maps = localization_maps(proposals, [dog, cat], normalise=False)
     assert maps.dtype == np.float32
     # a corner in both dogs; one dog; a dog and the cat; the cat alone; nothing
     spots = ((0, 0), (0, 3), (3, 3), (1, 1), (4, 6), (5, 7))
@@ -83,8 +101,10 @@ def test_fast_form_is_the_literal_one(seed, joined, classes):
     refined = [np.sort(rng.choice(7, rng.integers(1, 7), replace=False)) for _ in range(classes)]
     pools = [np.union1d(rows, rng.choice(7, 2)) for rows in refined]
     scores = rng.random((7, classes)).astype(np.float32)
+    shares = localization_maps(proposals, refined, normalise=False)
+    np.testing.assert_allclose(shares, literal_maps(masks, refined), atol=1e-6)
     maps = localization_maps(proposals, refined)
-    np.testing.assert_allclose(maps, literal_maps(masks, refined), atol=1e-6)
+    np.testing.assert_allclose(maps[1:], [p / p.max() for p in shares[1:]], atol=1e-6)
     assert maps.min() >= 0 and maps.max() <= 1 and (maps.sum(0) > 1 - 1e-6).all()
     ids = [3, 7, 8][:classes]
     found = rough_mask(proposals, scores, maps, ids, pools, joined=joined)
@@ -114,3 +134,6 @@ def test_errors():
     with pytest.raises(UsageError) as caught:
         rough_mask(proposals, np.ones((1, 0)), np.ones((1, 6, 8), np.float32), [], [], joined=0)
     assert str(caught.value) == "--joined 0: give 1 or more"
+    with pytest.raises(UsageError) as caught:
+        check_options(min_area=1.5)
+    assert str(caught.value) == "--min-area 1.5: give a number from 0 to below 1"

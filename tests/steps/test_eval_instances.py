@@ -138,8 +138,70 @@ def test_options_that_do_not_go_together(devkit):
         "--detections and --instances: judge each by itself, leave one of them out"
     )
     assert text_of(UsageError, [out], sweep="0.1") == ("--sweep: does not go with --instances; leave one of them out")
-    assert text_of(UsageError, [out], boxes=devkit / "x") == (
-        "--boxes: does not go with --instances; leave one of them out"
+    assert text_of(UsageError, [out], keep=(3,)) == "--keep: does not go with --instances; leave one of them out"
+
+
+def test_a_list_of_boxes_says_what_is_alone(devkit):
+    (devkit / "boxes.txt").write_text("a.jpg\nb.jpg 31 11 60 40 0\nc.jpg\n")
+    out = directory(devkit)
+    plain = evaluate([out], instances=True).rows[0]
+    assert sum(values["objects"] for values in plain.per_class.values()) == 3
+    row = evaluate([out], instances=True, boxes=devkit / "boxes.txt").rows[0]
+    assert row.classes == ["cat"] and row.per_class["cat"]["objects"] == 1 and row.numbers["ap50"] == 1
+
+
+def test_the_notes_say_when_not_every_object_is_known(devkit):
+    def alone(result):
+        return [line for line in result.notes() if "a class is judged in images with exactly one object of it" in line]
+
+    out = directory(devkit)
+    assert len(alone(evaluate([out], instances=True))) == 1
+    for name, there in TRUTH.items():
+        objects = np.zeros((60, 80), np.uint8)
+        for number, (_, *corners) in enumerate(there, start=1):
+            objects[box_mask(*corners)] = number
+        write_mask(devkit / f"SegmentationObject/{name}.png", objects)
+    assert not alone(evaluate([out], instances=True))
+
+
+def test_what_is_void_wholly_is_no_miss(devkit):
+    objects = np.zeros((60, 80), np.uint8)
+    for number, (_, *corners) in enumerate(TRUTH["c"], start=1):
+        objects[box_mask(*corners)] = number
+    objects[40:, :] = 255
+    write_mask(devkit / "SegmentationObject/c.png", objects)
+
+    def work(name):
+        more = [entry("c", "dog", (0, 41, 30, 60), 0.9)] if name == "c" else []
+        return right(name) + more
+
+    assert evaluate([directory(devkit, work)], instances=True).rows[0].per_class["dog"]["ap50"] == 1
+
+    def lower(name):  # a pixel of it is not void: a miss before all others
+        more = [entry("c", "dog", (0, 39, 30, 60), 0.9)] if name == "c" else []
+        return right(name) + more
+
+    row = evaluate([directory(devkit, lower, "lower")], instances=True).rows[0]
+    assert row.per_class["dog"]["ap50"] == pytest.approx(0.75)
+
+
+def test_instances_of_other_images_and_classes(devkit):
+    path = devkit.parent / "mine.json"
+
+    def text(**changed):
+        path.write_text(json.dumps([{**right("a")[0], **changed}]))
+        return text_of(WssError, [path], data=Data(devkit, split="val"))
+
+    assert text(image_id=7) == (
+        f"{path}: its image '7' is not in split val of {devkit}; judge it on the images it was made from"
+    )
+    assert text(category_id=3) == (
+        f"{path}: an instance has the category 3, but the class table ends at 2; judge it with the classes of its data "
+        "set"
+    )
+    assert text(score=float("nan")) == (
+        f"{path}: instance 1 lacks or garbles image_id, category_id, segmentation or score (ValueError('the score "
+        "nan')); mend it"
     )
 
 

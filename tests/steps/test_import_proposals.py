@@ -107,3 +107,8 @@ def test_what_is_refused(scenes, mats, tmp_path, message):
     assert message(WssError, import_proposals, mats, out, data=data, run=Run(workers=1)) == (
         f"{mats}: proposals of 'a' are for 3x2, its photo is 52x40 (width x height)"
     )
+    huge = {"image_id": "a", "segmentation": {"size": [10**6, 10**6], "counts": [10**12 - 1, 1]}, "score": 1}
+    (tmp_path / "huge.json").write_text(json.dumps([huge]))  # decoded, it would take a terabyte
+    assert message(WssError, import_proposals, tmp_path / "huge.json", out, data=data, run=Run(overwrite=True)) == (
+        f"{tmp_path}/huge.json: proposals of 'a' are for 1000000x1000000, its photo is 52x40 (width x height)"
+    )

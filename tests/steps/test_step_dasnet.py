@@ -96,6 +96,96 @@ def test_the_detector_is_in_the_model_and_as_it_was(boxed):
         boxed.detector.with_name("away").rename(boxed.detector)
 
 
+def test_an_earlier_dasnet_brings_its_segmentation_and_not_its_detector(boxed, message):
+    how = Training(iterations=1, batch_size=2, crop_size=129, device="cpu", bf16=False)
+    other = train_det(
+        boxed.out / "other", backbone="tiny", init="none", training=how, data=Data(boxed.root, "train"),
+        run=Run(workers=1, seed=5),
+    )  # fmt: skip
+    earlier = train(boxed)
+    still = Training(**{**vars(SHORT), "lr": 0.0, "weight_decay": 0.0})
+    net = load_dasnet(train(boxed, "next", in_boxes=InBoxes(other), init=str(earlier), training=still))
+    detector = load_detector(other).state_dict()
+    assert all((value == detector[key]).all() for key, value in net.detector.state_dict().items())
+    before = load_dasnet(earlier).segment.state_dict()
+    after = net.segment.state_dict()
+    assert all((after[key] == before[key]).all() for key in before if key.endswith(("weight", "bias")))
+    text = message(WssError, train, boxed, "x", init=str(other))
+    assert text == f"{other}: holds a 'ssd' net; pass what `wss train-seg --arch dasnet` wrote"
+
+
+def test_joint_training_moves_the_detector_and_looks_at_all_photos(boxed, message, monkeypatch):
+    from wsscli.train import detection
+
+    looked = set()
+    real = detection.BoxSamples.__call__
+
+    def seen(self, epoch, index):
+        looked.add(self.ids[index])
+        return real(self, epoch, index)
+
+    monkeypatch.setattr(detection.BoxSamples, "__call__", seen)
+    how = InBoxes(boxed.detector, joint=True, instances=True)
+    out = train(boxed, in_boxes=how, masks_per_class="1")
+    assert looked == {"a", "b", "c", "d"}  # two have masks
+    manifest = read_manifest(out)
+    assert manifest.images == 2 and manifest.supervision == ("boxes", "masks:2")
+    wanted = {"joint": True, "photos": 4, "lr": 1e-4, "head_lr": 10.0}
+    assert wanted.items() <= manifest.options.items()
+    mine, detector = load_dasnet(out).detector.state_dict(), load_detector(boxed.detector).state_dict()
+    assert any((mine[key] != value).any() for key, value in detector.items() if key.startswith("parts."))
+    first = tuple(key for key in detector if key.startswith("backbone.") and "running" not in key)
+    assert any((mine[key] != detector[key]).any() for key in first)
+    # its own detector finds boxes, beside masks and instances from one model
+    found = detect(
+        out, boxed.out / "found", segment=out, instances=True, most=2, device="cpu", bf16=False, data=TRAIN,
+        run=Run(workers=1),
+    )  # fmt: skip
+    assert read_manifest(found).supervision == ("boxes", "masks:2") and (found / "instances.json").exists()
+    text = message(UsageError, train, boxed, "x", in_boxes=how, training=Training(freeze=3, device="cpu"))
+    assert text == "--freeze 3: backbone tiny has 0 stages that can be frozen"
+    text = message(UsageError, train, boxed, "x", training=Training(freeze=3, device="cpu"))
+    assert text == "--freeze: --arch dasnet does not take it; leave it out"
+
+
+def test_a_killed_joint_training_ends_with_the_same_bytes(boxed, monkeypatch):
+    from wsscli.train import loop
+
+    how = {"in_boxes": InBoxes(boxed.detector, joint=True)}
+    often = Training(**{**vars(SHORT), "checkpoint_seconds": 0.0})
+    whole = train(boxed, training=often, **how)
+    real = loop.save_checkpoint
+
+    def killed(*args):
+        real(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(boxed, "again", training=often, **how)
+    monkeypatch.setattr(loop, "save_checkpoint", real)
+    again = train(boxed, "again", training=often, **how)
+    assert (again / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+
+
+def test_true_boxes_of_a_list(boxed, message):
+    model = train(boxed)
+    how = {"data": TRAIN, "device": "cpu", "bf16": False, "run": Run(workers=1)}
+    listed = boxed.out.parent / "boxes.txt"
+    listed.write_text("".join(f"{name}.png\n" for name in boxed.truth))
+    out = predict(model, boxed.out / "p", finding=Finding(true_boxes=True, boxes=listed), **how)
+    assert not any(open_maskdir(out).mask(name).any() for name in boxed.truth)
+    assert [item.role for item in read_manifest(out).inputs] == ["model", "boxes"]
+    text = message(UsageError, predict, model, boxed.out / "q", finding=Finding(boxes=listed), **how)
+    assert text == "--boxes: are taken with --true-boxes only; add that, or leave --boxes out"
+    photos = boxed.root / "JPEGImages"
+    text = message(
+        WssError, predict, model, boxed.out / "q", images=photos, finding=Finding(true_boxes=True), device="cpu",
+        run=Run(workers=1),
+    )  # fmt: skip
+    assert text == f"{photos}: photos alone have no true boxes; name a data set with --data, or leave --true-boxes out"
+
+
 def test_a_few_masks_are_drawn_listed_and_counted(boxed):
     out = train(boxed, masks_per_class="1")
     manifest = read_manifest(out)
@@ -250,7 +340,7 @@ def test_options_of_predicting(boxed, message):
         data=Data(boxed.root, "train"), run=Run(workers=1),
     )  # fmt: skip
     text = message(UsageError, predict, plain, boxed.out / "p", data=TRAIN, finding=Finding(true_boxes=True))
-    assert text == "--true-boxes: only a dasnet's boxes have one; leave it out"
+    assert text == "--true-boxes: only a dasnet takes it; leave it out"
 
 
 def test_detected_boxes_do_for_photos_without_a_data_set(boxed):

@@ -91,8 +91,17 @@ def literal(scenes, model, proposals, options, ids="abcd"):
         photo = np.array(Image.open(scenes.root / f"JPEGImages/{name}.jpg"))
         sets[name] = folder.proposals(name)
         found = score_hypotheses(net, photo, sets[name].boxes, crop=options.crop_hypotheses)
-        scores[name], features[name] = found[0], found[1].astype(np.float16).astype(np.float32)
-    chosen = {(name, c): select(scores[name][:, c - 1], options.min_score).rows for name in ids for c in LABELS[name]}
+        rows = found[1]
+        if options.unit_features:
+            rows = np.stack([row / np.sqrt((row.astype(np.float64) ** 2).sum()) for row in rows])
+        scores[name], features[name] = found[0], rows.astype(np.float16).astype(np.float32)
+    chosen = {}
+    for name in ids:
+        shares = [sets[name].mask(n).mean() for n in range(40)]
+        for c in LABELS[name]:
+            own = scores[name][:, c - 1].copy()
+            own[np.array(shares) < options.min_area] = -1
+            chosen[name, c] = select(own, options.min_score).rows
     refined = dict(chosen)
     if options.cross_image:
         # the principal components are those of all candidates of all classes together
@@ -113,7 +122,7 @@ def literal(scenes, model, proposals, options, ids="abcd"):
                 refined[n, c] = chosen[n, c][stay]
     made = {}
     for n in ids:
-        maps = localization_maps(sets[n], [refined[n, c] for c in LABELS[n]])
+        maps = localization_maps(sets[n], [refined[n, c] for c in LABELS[n]], normalise=options.normalise)
         pool = {"selected": chosen, "refined": refined, "all": {key: np.arange(40) for key in chosen}}
         own = scores[n][:, [c - 1 for c in LABELS[n]]]
         among = [pool[options.candidates][n, c] for c in LABELS[n]]
@@ -126,7 +135,7 @@ def literal(scenes, model, proposals, options, ids="abcd"):
     [
         {}, {"cross_image": False}, {"keep": "farthest", "candidates": "refined"},
         {"candidates": "all", "joined": 3, "keep_share": 0.3, "pca_energy": 0.7},
-        {"crop_hypotheses": True, "min_score": 0.2},
+        {"crop_hypotheses": True, "min_score": 0.2}, {"normalise": False, "min_area": 0.3, "unit_features": False},
     ],
 )  # fmt: skip
 def test_two_looks_give_what_one_does(scenes, model, proposals, options):
@@ -156,8 +165,10 @@ def test_in_memory_form_agrees_with_the_step(scenes, model, proposals):
     for name in "acd":
         photo = np.array(Image.open(scenes.root / f"JPEGImages/{name}.jpg"))
         scores, found = score_hypotheses(net, photo, folder.proposals(name).boxes)
-        chosen.append(select(scores[:, 0]).rows)
-        features.append(found[chosen[-1]].astype(np.float16))
+        own = folder.proposals(name)
+        chosen.append(select(scores[:, 0], 0.5, own.areas >= 0.02 * own.size[0] * own.size[1]).rows)
+        rows = found[chosen[-1]]
+        features.append((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16))
     for name, rows, distances in zip("acd", chosen, in_memory(features), strict=True):
         maps = localization_maps(folder.proposals(name), [rows[kept(distances)]])
         found = open_maskdir(out).scores(name).scores
@@ -173,12 +184,25 @@ def test_what_the_manifest_says(scenes, model):
     assert manifest.supervision == ("external-model:edges", "image-labels")
     assert [i.role for i in manifest.inputs] == ["model", "proposals"]
     assert manifest.options == {
-        "method": "hypotheses", "model": "trained", "crop_hypotheses": False, "min_score": 0.5, "cross_image": True,
-        "keep": "nearest", "keep_share": 0.5, "pca_energy": 0.98, "candidates": "selected", "joined": 10,
+        "method": "hypotheses", "model": "trained", "crop_hypotheses": False, "min_score": 0.5, "min_area": 0.02,
+        "cross_image": True, "keep": "nearest", "keep_share": 0.5, "pca_energy": 0.98, "unit_features": True,
+        "normalise": True, "candidates": "selected", "joined": 100,
         "label_count": "all", "device": "cpu",
     }  # fmt: skip
     plain = read_manifest(seeds(scenes, model, proposals, "plain", cross_image=False, keep="farthest"))
-    assert not {"keep", "keep_share", "pca_energy"} & plain.options.keys()
+    assert not {"keep", "keep_share", "pca_energy", "unit_features"} & plain.options.keys()
+
+
+def test_hypotheses_are_seen_as_the_model_was_trained(scenes, model, proposals):
+    text = (model / "wss.json").read_text()
+    assert text.count('"options": {}') == 1
+    (model / "wss.json").write_text(text.replace('"options": {}', '"options": {"crop_hypotheses": true}'))
+    found = {
+        name: read_manifest(seeds(scenes, model, proposals, str(name), crop_hypotheses=name))
+        for name in (None, True, False)
+    }
+    assert [found[name].options["crop_hypotheses"] for name in (None, True, False)] == [True, True, False]
+    assert found[None].content == found[True].content != found[False].content
 
 
 def test_images_of_one_class(scenes, model, proposals):
@@ -210,7 +234,7 @@ def test_where_nothing_scores_high_enough_the_best_is_taken(scenes, model, propo
     save_model(model, net)
     out = seeds(scenes, model, proposals)
     reasons = {entry["id"]: entry["reason"] for entry in read_manifest(out).fell_back}
-    why = "no proposal scores above 0.5, the best one taken: "
+    why = "no proposal large enough scores above 0.5, the best one taken: "
     assert reasons == {"a": f"{why}disc", "b": f"{why}square", "c": f"{why}disc, square", "d": f"{why}disc, square"}
     sets = open_maskdir(proposals, need="proposals")
     for name in "abcd":
@@ -314,6 +338,7 @@ def test_an_image_that_fails_is_passed_over(scenes, model, proposals, caplog):
     [
         ({"min_score": 1.0}, "--min-score 1: give a number from 0 to below 1"),
         ({"joined": 0}, "--joined 0: give 1 or more"),
+        ({"min_area": -0.1}, "--min-area -0.1: give a number from 0 to below 1"),
         ({"pca_energy": 0.0}, "--pca-energy 0: give a number above 0 and at most 1"),
         ({"keep_share": 2.0}, "--keep-share 2: give a number above 0 and at most 1"),
     ],

@@ -27,6 +27,7 @@ from wsscli.train.box_samples import around
 from wsscli.train.detection import BoxLoss
 from wsscli.train.hypotheses import Labels, Pooled, forward_boxes
 from wsscli.train.in_boxes import forward_in_boxes, in_boxes
+from wsscli.train.joint import JointLoss, forward_joint
 from wsscli.train.loop import fit
 from wsscli.train.meter import SupervisionMeter
 from wsscli.train.objectives import Masks, Seeds, SoftMasks
@@ -121,11 +122,18 @@ def in_box(rng, index, side):
     return rows, np.where(mask == 2, 255, mask).astype(np.uint8), drawn, positive, (mask == 1).astype(np.uint8)
 
 
+def both(rng, index, side):
+    """A box and its mask, and another photo with boxes."""
+    photo = rng.integers(0, 255, (side, side, 3), dtype=np.uint8)
+    return *in_box(rng, index, side), photo, *boxes(rng, index, side)
+
+
 def cases(dropout=0.0, meter=None):
     """name -> (net, samples, loss, forward)."""
     segmenter = {"dropout": dropout, "size": 65}
     detector = SSD.build("tiny", CLASSES, size=129)
-    dasnet = DASNet(SSD.build("tiny", CLASSES, size=129), instances=True)
+    dasnet, joint = (DASNet(SSD.build("tiny", CLASSES, size=129), instances=True) for _ in range(2))
+    joint.frozen = ()
     cam = CamNet.build("tiny", CLASSES, dropout=dropout, size=33)
     return {
         "cam": (cam, Samples(labels, 33), Labels("sigmoid"), None),
@@ -147,6 +155,7 @@ def cases(dropout=0.0, meter=None):
         "student": (Student(side=65), Samples(soft, 65), SoftMasks(4), None),
         "ssd": (detector, Samples(boxes, 129), BoxLoss(detector), None),
         "dasnet": (dasnet, Samples(in_box, 129), in_boxes, forward_in_boxes),
+        "joint": (joint, Samples(both, 129), JointLoss(joint), forward_joint),
     }  # fmt: skip
 
 

@@ -136,6 +136,12 @@ def test_boxes_in_a_window_by_hand():
     assert not found[2].any()
 
 
+def test_a_box_of_a_thousandth_of_a_pixel_is_there():
+    boxes = np.array([[10, 10, 10.001, 10.001]], np.float32)
+    found = in_window(boxes, top=0, left=0, height=500, width=500)
+    np.testing.assert_allclose(found, boxes / 500)
+
+
 def test_a_window_holds_a_quarter_of_a_box_or_is_the_photo():
     rng = np.random.default_rng(0)
     boxes = np.array([[0, 0, 10, 10]], np.float32)

@@ -46,7 +46,7 @@ def test_loss_and_gradient_are_those_of_one_process(name, two, tmp_path):
         assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["cam", "ssd"])
+@pytest.mark.parametrize("name", ["cam", "ssd", "joint"])
 def test_parts_one_after_another_are_the_batch_at_once(name, tmp_path):
     whole = one(name, tmp_path / "whole")
     for parts in (2, 4):

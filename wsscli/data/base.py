@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from wsscli.data.images import Photo, read_image, read_size
 from wsscli.errors import WssError
 
 Labels = tuple[int, ...]
+T = TypeVar("T")
 
 
 class Source(Protocol):
@@ -38,6 +39,20 @@ class Source(Protocol):
     def has_instances(self) -> bool: ...
 
     def instances(self, name: str) -> NDArray[np.uint8] | None: ...
+
+
+class WithoutObjects:
+    """The part of a source whose format knows neither boxes nor single objects."""
+
+    has_instances = False
+
+    def boxes(self, name: str) -> list[RawBox] | None:
+        del name
+        return None
+
+    def instances(self, name: str) -> NDArray[np.uint8] | None:
+        del name
+        return None
 
 
 class LabelList(Protocol):
@@ -173,14 +188,7 @@ def require_labels(dataset: Dataset, ids: Iterable[str]) -> dict[str, Labels]:
     Raises:
         WssError: when the data set tells nothing about some of them; the message names the first few.
     """
-    labels: dict[str, Labels] = {}
-    unknown: list[str] = []
-    for name in ids:
-        found = dataset.labels(name)
-        if found is None:
-            unknown.append(name)
-        else:
-            labels[name] = found
+    labels, unknown = _known(dataset.labels, ids)
     if unknown:
         where = dataset.labels_file or dataset.root
         raise WssError(
@@ -196,14 +204,7 @@ def require_boxes(dataset: Dataset, ids: Iterable[str]) -> dict[str, Boxes]:
     Raises:
         WssError: when the data set has none for some of them; the message names the first few.
     """
-    boxes: dict[str, Boxes] = {}
-    unknown: list[str] = []
-    for name in ids:
-        found = dataset.boxes(name)
-        if found is None:
-            unknown.append(name)
-        else:
-            boxes[name] = found
+    boxes, unknown = _known(dataset.boxes, ids)
     if unknown:
         where = dataset.box_list.path if dataset.box_list else dataset.root
         raise WssError(
@@ -211,3 +212,16 @@ def require_boxes(dataset: Dataset, ids: Iterable[str]) -> dict[str, Boxes]:
             f"({first_few(unknown)}); give them with --boxes FILE or leave the images out with --ids"
         )
     return boxes
+
+
+def _known(ask: Callable[[str], T | None], ids: Iterable[str]) -> tuple[dict[str, T], list[str]]:
+    """What is known of each image, and the images of which nothing is."""
+    known: dict[str, T] = {}
+    unknown: list[str] = []
+    for name in ids:
+        found = ask(name)
+        if found is None:
+            unknown.append(name)
+        else:
+            known[name] = found
+    return known, unknown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsscli.classes import ClassTable
+from wsscli.data.files import is_image_name
 from wsscli.data.ids import check_id, read_lines, split_suffix
 from wsscli.errors import WssError
 
@@ -124,8 +126,19 @@ class BoxList:
         return RawBox(label + 1, (xmin - 1, ymin - 1, xmax, ymax), where, text)
 
 
+def _file_and_words(line: str) -> tuple[str, list[str]]:
+    """A line's file name, which may hold blanks where it ends as an image's does, and the words behind it."""
+    for end in re.finditer(r"\S(?=\s|$)", line):
+        if is_image_name(line[: end.end()]):
+            return line[: end.end()].strip(), line[end.end() :].split()
+    file, *words = line.split()
+    return file, words
+
+
 def open_box_list(path: Path, classes: ClassTable) -> BoxList:
     """Open a list of boxes, one image a line: its file's name, then x1 y1 x2 y2 class for every object.
+
+    A name with blanks needs its suffix.
 
     Corners are VOC's, pixels counted from 1 and both inside; classes count from 0 without the background.
 
@@ -139,7 +152,7 @@ def open_box_list(path: Path, classes: ClassTable) -> BoxList:
     """
     lines: dict[str, tuple[int, tuple[str, ...]]] = {}
     for number, line in read_lines(path):
-        file, *words = line.split()
+        file, words = _file_and_words(line)
         name, _ = split_suffix(file)
         check_id(name, f"{path}, line {number}")
         if len(words) % _GROUP:

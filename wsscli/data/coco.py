@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsscli.classes import ClassTable
+from wsscli.classes import IGNORE, ClassTable
 from wsscli.data.base import Dataset, LabelList, Labels
 from wsscli.data.boxes import RawBox
 from wsscli.data.files import missing_files
 from wsscli.data.ids import check_id, first_few, split_suffix
-from wsscli.data.images import MAX_PIXELS
+from wsscli.data.images import MAX_PIXELS, read_size
 from wsscli.data.labels import open_labels
 from wsscli.data.rle import decode_rle
 from wsscli.data.splits import choose_split
@@ -66,11 +66,19 @@ class CocoSource:
 
     @property
     def has_instances(self) -> bool:
-        return False
+        return all(map(_outlined, self.images.values()))
 
     def instances(self, name: str) -> NDArray[np.uint8] | None:
-        del name
-        return None
+        image = self._image(name)
+        if not _outlined(image):
+            return None
+        where, size = f"{self.table}: image '{name}'", read_size(self.image_path(name))
+        if (image.height, image.width) != size:
+            raise WssError(
+                f"{where} is {image.height} x {image.width} (height x width), but its photo is {size[0]} x {size[1]}; "
+                "mend the json"
+            )
+        return render_objects(image, where)
 
 
 def _box(label: int, item: dict[str, Any], where: str) -> RawBox:
@@ -99,20 +107,57 @@ def render(image: CocoImage, where: str) -> NDArray[np.uint8]:
     Raises:
         WssError: a segmentation that pycocotools does not take.
     """
+    mask = np.zeros((image.height, image.width), np.uint8)
+    for index, inside in _layers(image, where):
+        mask[inside] = image.objects[index][0]
+    return mask
+
+
+def render_objects(image: CocoImage, where: str) -> NDArray[np.uint8]:
+    """The instance map of an image, uint8 (H, W): 0 no object, 1, 2, ... one each, 255 crowds.
+
+    Objects lie on one another as in `render`, so an object's pixels are all of its class there.
+
+    Args:
+        image: one image.
+        where: the json and the image, for messages.
+
+    Differs: COCO's own masks overlap; here a pixel is of the smallest object that has it.
+
+    Raises:
+        WssError: a segmentation that pycocotools does not take, or more objects than an 8-bit map can number.
+    """
+    single = [not item.get("iscrowd", 0) for _, item in image.objects]
+    if sum(single) >= IGNORE:
+        raise WssError(
+            f"{where} has {sum(single)} objects, but an instance map numbers {IGNORE - 1}; leave the image out with "
+            "--ids"
+        )
+    numbers = np.where(single, np.cumsum(single), IGNORE)
+    mask = np.zeros((image.height, image.width), np.uint8)
+    for index, inside in _layers(image, where):
+        mask[inside] = numbers[index]
+    return mask
+
+
+def _outlined(image: CocoImage) -> bool:
+    """Whether every object has a mask of its own; some files hold boxes alone."""
+    return all(item.get("segmentation") for _, item in image.objects)
+
+
+def _layers(image: CocoImage, where: str) -> list[tuple[int, NDArray[np.bool_]]]:
+    """Number (from 0) and pixels of every object, the largest first, of equal areas the earlier in the file."""
     shape = (image.height, image.width)
-    layers: list[tuple[int, int, NDArray[np.bool_]]] = []
-    for label, item in image.objects:
+    layers: list[tuple[int, NDArray[np.bool_]]] = []
+    for index, (_, item) in enumerate(image.objects):
         try:
             inside = _inside(item.get("segmentation"), shape)
         except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
             raise WssError(
                 f"{where}: the segmentation of annotation {item.get('id')} cannot be drawn ({error}); mend the json"
             ) from error
-        layers.append((int(inside.sum()), label, inside))
-    mask = np.zeros(shape, np.uint8)
-    for _, label, inside in sorted(layers, key=lambda layer: -layer[0]):
-        mask[inside] = label
-    return mask
+        layers.append((index, inside))
+    return sorted(layers, key=lambda layer: -int(layer[1].sum()))
 
 
 def _inside(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:

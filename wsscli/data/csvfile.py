@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsscli.classes import ClassTable
-from wsscli.data.base import Dataset, LabelList, Labels
-from wsscli.data.boxes import RawBox
+from wsscli.data.base import Dataset, LabelList, Labels, WithoutObjects
 from wsscli.data.classlist import read_class_list
 from wsscli.data.files import missing_files
 from wsscli.data.ids import check_id, first_few, split_suffix
@@ -22,7 +21,7 @@ from wsscli.errors import WssError
 
 
 @dataclass(frozen=True)
-class CsvSource:
+class CsvSource(WithoutObjects):
     """The rows of one split: {id: (image's suffix, labels, mask's path or '')}, paths relative to `root`."""
 
     table: Path
@@ -47,18 +46,6 @@ class CsvSource:
 
     def truth_missing(self, name: str) -> str | None:
         return None if self._row(name)[2] else f"a mask in its row of {self.table}"
-
-    def boxes(self, name: str) -> list[RawBox] | None:
-        del name
-        return None
-
-    @property
-    def has_instances(self) -> bool:
-        return False
-
-    def instances(self, name: str) -> NDArray[np.uint8] | None:
-        del name
-        return None
 
 
 def looks_like_csv(path: Path) -> bool:

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsscli.classes import ClassTable
-from wsscli.data.base import Dataset, LabelList, Labels
-from wsscli.data.boxes import RawBox
+from wsscli.data.base import Dataset, LabelList, Labels, WithoutObjects
 from wsscli.data.classfolders import read_class_folders
 from wsscli.data.classlist import read_class_list
 from wsscli.data.files import folders_in, has_images, is_image_name, list_images
@@ -35,7 +34,7 @@ TRUTH = "GroundTruth"  # beside the photos of a class, in MIT Object Discovery's
 
 
 @dataclass(frozen=True)
-class FolderSource:
+class FolderSource(WithoutObjects):
     """Images below a root; `classes` maps folder names at `depth` of the id to class ids, None: no labels.
 
     The true mask of `DATA/horse/1.jpg` is `DATA/horse/GroundTruth/1.png`: 0 background, every other value, 255 too,
@@ -83,18 +82,6 @@ class FolderSource:
     def _truth_path(self, name: str) -> Path:
         folder, _, stem = name.rpartition("/")
         return self.root / folder / TRUTH / f"{stem}.png"
-
-    def boxes(self, name: str) -> list[RawBox] | None:
-        del name
-        return None
-
-    @property
-    def has_instances(self) -> bool:
-        return False
-
-    def instances(self, name: str) -> NDArray[np.uint8] | None:
-        del name
-        return None
 
 
 def looks_like_folders(path: Path) -> bool:

@@ -39,7 +39,10 @@ def read_mat(path: Path) -> ProposalSet:
         raise WssError(
             f"{path}: a MATLAB file of version 7.3, which is not read; save it with `save(FILE, '-v7')`"
         ) from error
-    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, MatReadError, zlib.error) as error:
+    except (
+        OSError, ValueError, TypeError, KeyError, IndexError, EOFError, MemoryError, UnboundLocalError, MatReadError,
+        zlib.error,
+    ) as error:  # fmt: skip
         raise WssError(f"{path}: not readable as a MATLAB file ({str(error).splitlines()[0]}); get it again") from error
     for entry in ("superpixels", "labels"):
         if entry not in found:
@@ -51,11 +54,16 @@ def read_mat(path: Path) -> ProposalSet:
 
 
 def _of_mat(found: dict[str, Any]) -> ProposalSet:
-    superpixels = np.asarray(found["superpixels"]).astype(np.int64)
+    superpixels = _whole(found["superpixels"], "superpixels")
+    if superpixels.ndim != 2 or not superpixels.size:
+        raise ValueError(f"superpixels of the shape {superpixels.shape}, need (H, W)")
     values, cells = np.unique(superpixels, return_inverse=True)  # MATLAB counts from 1, and may leave numbers out
+    labels = np.asarray(found["labels"])
+    if labels.size and labels.dtype != object:
+        raise ValueError("labels is no cell of lists")
     lists = []
-    for k, entry in enumerate(np.asarray(found["labels"], object).ravel()):
-        members = np.unique(np.asarray(entry).astype(np.int64))
+    for k, entry in enumerate(labels.ravel()):
+        members = np.unique(_whole(entry, f"proposal {k + 1}"))
         place = np.minimum(np.searchsorted(values, members), len(values) - 1)
         if (values[place] != members).any():
             raise ValueError(f"proposal {k + 1} names the superpixel {members[values[place] != members][0]}, not there")
@@ -67,6 +75,8 @@ def _of_mat(found: dict[str, Any]) -> ProposalSet:
         scores = np.asarray(found["scores"], np.float64).ravel()
         if scores.shape != (len(lists),):
             raise ValueError(f"{len(scores)} scores for {len(lists)} proposals")
+        if not (np.abs(scores) <= LARGEST).all():  # NaN is not <= either
+            raise ValueError(f"the score {scores[~(np.abs(scores) <= LARGEST)][0]:g} is no number that can be kept")
     order = np.argsort(-scores, kind="stable")
     lists = [lists[k] for k in order]
     starts = np.cumsum([0, *map(len, lists)], dtype=np.int64)
@@ -79,7 +89,18 @@ def _of_mat(found: dict[str, Any]) -> ProposalSet:
     return item
 
 
+def _whole(numbers: Any, what: str) -> NDArray[np.int64]:
+    """Numbers of superpixels; MATLAB's are doubles unless told otherwise."""
+    given = np.asarray(numbers)
+    if given.dtype.kind in "biu":
+        return given.astype(np.int64)
+    if given.dtype.kind != "f" or not (np.isfinite(given) & (given == np.floor(given))).all():
+        raise ValueError(f"{what}: not all of it are whole numbers")
+    return given.astype(np.int64)
+
+
 ROLE = "mcg"  # of a folder of such files in a lineage
+LARGEST = float(np.finfo(np.float32).max)  # score
 
 
 @dataclass(frozen=True)
@@ -94,6 +115,25 @@ class CocoProposals:
     path: Path
     entries: dict[str, list[dict[str, Any]]]
 
+    def size(self, name: str) -> tuple[int, int]:
+        """(H, W) that an image's masks say they have; none is decoded for it, however large.
+
+        Raises:
+            WssError: a mask does not say, or they differ.
+        """
+        sizes = []
+        for k, entry in enumerate(self.entries[name]):
+            try:
+                if not isinstance(entry["segmentation"], dict):
+                    raise TypeError("no object")
+                height, width = entry["segmentation"]["size"]
+                sizes.append((int(height), int(width)))
+            except _BROKEN as error:
+                raise self._no_mask(name, k, error) from error
+        if len(set(sizes)) > 1:
+            raise WssError(f"{self.path}: masks of image '{name}' differ in size: {sorted(set(sizes))[:2]}")
+        return sizes[0]
+
     def read(self, name: str) -> tuple[ProposalSet | None, int]:
         """The proposals of an image by their `score`, and how many masks without a pixel were left out.
 
@@ -101,39 +141,61 @@ class CocoProposals:
             None in place of a set that would be empty.
 
         Raises:
-            WssError: a mask cannot be decoded, or masks of one image differ in size.
+            WssError: a mask cannot be decoded, masks of one image differ in size, or a score is no finite number.
         """
-        entries = self.entries[name]
-        masks = _Masks(self, name, entries)
-        filled = [k for k in range(len(entries)) if masks[k].any()]
-        sizes = {tuple(entries[k]["segmentation"]["size"]) for k in filled}
-        if len(sizes) > 1:
-            raise WssError(f"{self.path}: masks of image '{name}' differ in size: {sorted(sizes)[:2]}")
+        self.size(name)
+        count = len(self.entries[name])
+        filled = [k for k in range(count) if self.mask(name, k).any()]
         if not filled:
-            return None, len(entries)
-        scores = [float(entries[k].get("score", -k)) for k in filled]
-        some = _Masks(self, name, [entries[k] for k in filled])
-        return ProposalSet.of_masks(some, scores), len(entries) - len(filled)
+            return None, count
+        some = _Masks(self, name, filled)
+        return ProposalSet.of_masks(some, [self._score(name, k) for k in filled]), count - len(filled)
+
+    def mask(self, name: str, k: int) -> NDArray[np.bool_]:
+        """bool (H, W): an image's mask number k, from 0.
+
+        Raises:
+            WssError: it cannot be decoded.
+        """
+        try:
+            return decode_rle(self.entries[name][k]["segmentation"])
+        except _BROKEN as error:
+            raise self._no_mask(name, k, error) from error
+
+    def _no_mask(self, name: str, k: int, error: Exception) -> WssError:
+        return WssError(
+            f"{self.path}: mask {k + 1} of image '{name}' is no RLE mask "
+            f'({error}); need {{"size": [H, W], "counts": ...}}'
+        )
+
+    def _score(self, name: str, k: int) -> float:
+        given = self.entries[name][k].get("score", -k)
+        try:
+            score = float(given)
+        except (TypeError, ValueError, OverflowError):
+            score = float("nan")
+        if not abs(score) <= LARGEST:
+            raise WssError(
+                f"{self.path}: the score {given!r} of mask {k + 1} of image '{name}' is no finite number; mend it, or "
+                "leave out all scores to keep the order of the file"
+            )
+        return score
+
+
+_BROKEN = (KeyError, TypeError, ValueError, OverflowError)
 
 
 class _Masks(Sequence[NDArray[np.bool_]]):
-    """Masks that are decoded when they are asked for."""
+    """Some of an image's masks, decoded when they are asked for."""
 
-    def __init__(self, owner: CocoProposals, name: str, entries: Sequence[dict[str, Any]]):
-        self._owner, self._name, self._entries = owner, name, entries
+    def __init__(self, owner: CocoProposals, name: str, chosen: Sequence[int]):
+        self._owner, self._name, self._chosen = owner, name, chosen
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._chosen)
 
     def __getitem__(self, index: Any) -> Any:
-        segmentation = self._entries[index]["segmentation"]
-        try:
-            return decode_rle(segmentation)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise WssError(
-                f"{self._owner.path}: mask {index + 1} of image '{self._name}' is no RLE mask "
-                f'({error}); need {{"size": [H, W], "counts": ...}}'
-            ) from error
+        return self._owner.mask(self._name, self._chosen[index])
 
 
 def read_coco_proposals(path: Path) -> CocoProposals:
@@ -144,7 +206,7 @@ def read_coco_proposals(path: Path) -> CocoProposals:
     """
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WssError(f"{path}: not readable as JSON ({error})") from error
     form = '[{"image_id": ..., "segmentation": {"size": [H, W], "counts": ...}, "score": ...}, ...]'
     if not isinstance(plain, list) or not plain:

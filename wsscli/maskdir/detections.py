@@ -55,6 +55,21 @@ def write_entries(entries: Iterable[Entry]) -> bytes:
     return f"[\n{lines}\n]\n".encode() if lines else b"[]\n"
 
 
+def read_entries(path: Path, what: str, remedy: str) -> list[Any]:
+    """What stands in a file in COCO's results form, entry by entry, not looked at.
+
+    Raises:
+        WssError: no list in it; `what` and `remedy` are the message's words.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise WssError(f"{path}: cannot be read as json ({error}); {remedy}") from error
+    if not isinstance(content, list):
+        raise WssError(f"{path}: no list of {what}, so not COCO's results form; give what `wss detect` wrote")
+    return content
+
+
 def read_boxes(path: Path, classes: int | None = None) -> dict[str, Detected]:
     """The boxes of every image that has any.
 
@@ -65,14 +80,8 @@ def read_boxes(path: Path, classes: int | None = None) -> dict[str, Detected]:
     Raises:
         WssError: not of that form, or an entry that cannot be a box.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise WssError(f"{path}: cannot be read as json ({error}); write it again") from error
-    if not isinstance(content, list):
-        raise WssError(f"{path}: no list of detections, so not COCO's results form; give what `wss detect` wrote")
     found: dict[str, list[tuple[float, ...]]] = {}
-    for number, entry in enumerate(content, start=1):
+    for number, entry in enumerate(read_entries(path, "detections", "write it again"), start=1):
         name, row = _row(entry, f"{path}: detection {number}", classes)
         found.setdefault(name, []).append(row)
     return {name: _arrays(rows) for name, rows in found.items()}

@@ -158,7 +158,7 @@ class HCP(nn.Module):
 
 
 def score_hypotheses(
-    net: HCP, image: NDArray[np.uint8], boxes: NDArray[Any], *, crop: bool = False, chunk: int = 64
+    net: HCP, image: NDArray[np.uint8], boxes: NDArray[Any], *, crop: bool = False, chunk: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Class scores and features of boxes of a photo.
 
@@ -168,7 +168,8 @@ def score_hypotheses(
         boxes: (n,4): x0, y0, x1, y1 in pixels of the photo, x1 and y1 exclusive (`ProposalSet.boxes`).
         crop: send every box through the CNN by itself, warped to the net's square; else all share the feature map of
             the photo warped to the square.
-        chunk: crops (VGG: grids of features too) that are in memory at a time; changes no result beyond rounding.
+        chunk: crops (VGG: grids of features too) that are in memory at a time; changes no result beyond rounding. Left
+            out, 64, or on the CPU 4 crops, which its caches hold: in half the time.
 
     Returns:
         Scores float32 (n,K), softmax over the K classes (a net trained with `--loss sigmoid`: the sigmoid of each),
@@ -181,6 +182,8 @@ def score_hypotheses(
     boxes = np.asarray(boxes).reshape(-1, 4)
     _check(boxes, height, width)
     where = next(net.parameters()).device
+    if chunk is None:
+        chunk = 4 if crop and where.type == "cpu" else 64
     parts = [boxes[start : start + chunk] for start in range(0, len(boxes), chunk)]
     with torch.inference_mode():
         features = [torch.zeros((0, net.classifier.in_features), device=where)]

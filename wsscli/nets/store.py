@@ -99,11 +99,17 @@ def model_manifest(directory: Path, *, arch: str | None = None) -> Manifest:
         raise WssError(
             f"{directory}: its training is not complete; run the same {manifest.step} command again to finish it"
         )
+    if arch is not None:
+        check_use(manifest, directory, arch)
+    return manifest
+
+
+def check_use(manifest: Manifest, directory: Path, arch: str) -> None:
+    """Raises WssError when a model directory's net is of another sort; `arch` as in `model_manifest`."""
     found = (manifest.model or {}).get("arch")
     known = ARCHITECTURES.get(str(found))
-    if arch is not None and (known is None or known.use != arch):
+    if known is None or known.use != arch:
         raise WssError(f"{directory}: holds a '{found}' {_WANTED[arch]}")
-    return manifest
 
 
 def build_model(config: dict[str, object]) -> Net:

@@ -39,11 +39,13 @@ class Finding:
         box_threshold: A detected box counts from this score on.
         box_nms: Of two boxes of a class that overlap more than this, the better one stays.
         true_boxes: The data set's boxes instead of detected ones: how good masks would be if the detector were perfect.
+        boxes: With --true-boxes: boxes from this list instead of the data set's own (see `wss train-det`).
     """
 
     box_threshold: float = 0.3
     box_nms: float = 0.45
     true_boxes: bool = False
+    boxes: Path | None = None
 
 
 def predict_in_boxes(
@@ -80,12 +82,20 @@ def predict_in_boxes(
     from wsscli.nets.device import halve_convolutions, native_bf16, one_torch_thread, pick_device
     from wsscli.nets.store import load_dasnet
     from wsscli.steps._sources import check_table
+    from wsscli.steps.train_det import box_inputs, with_boxes
 
     if strange:
         raise UsageError(f"{flag(strange[0])}: a dasnet does not take it; leave it out")
     for name, value in (("box_threshold", how.box_threshold), ("box_nms", how.box_nms)):
         if not 0 <= value <= 1:
             raise UsageError(f"{flag(name)} {value:g}: give 0 to 1")
+    if how.boxes is not None and not how.true_boxes:
+        raise UsageError("--boxes: are taken with --true-boxes only; add that, or leave --boxes out")
+    dataset = with_boxes(dataset, how.boxes)
+    if how.true_boxes and dataset.format == "images":
+        raise WssError(
+            f"{dataset.root}: photos alone have no true boxes; name a data set with --data, or leave --true-boxes out"
+        )
     if how.true_boxes:
         check_table(manifest.classes, model, dataset.classes, dataset.root, class_free=False)
     ids = run.select(dataset.ids)
@@ -106,7 +116,7 @@ def predict_in_boxes(
         classes=net.classes,
         data=data_ref(dataset),
         split=dataset.split,
-        inputs=[Input("model", str(model.resolve()), manifest.digest())],
+        inputs=[Input("model", str(model.resolve()), manifest.digest()), *box_inputs(dataset)],
         supervision=inherit(manifest, add=["boxes"] if how.true_boxes else []),
         score_type="probability" if scores else None,
     )  # fmt: skip
@@ -147,20 +157,13 @@ def _segment(
     bf16: bool,
     device: torch.device,
 ) -> Output:
-    from wsscli.maskdir.argmax import label_map
-    from wsscli.maskdir.writer import Output
-    from wsscli.steps.predict import refined
+    from wsscli.steps.predict import predicted
 
     image = dataset.image(name)
     look = Look(net, image, bf16=bf16, device=device)
     corners, labels = boxes(name) if boxes is not None else look.detected(how.box_threshold, how.box_nms)
     found = look.classes(corners, labels)
-    mask = None
-    if crf:
-        mask = refined(image, found)
-    elif masks:
-        mask = label_map(found)
-    return Output(mask=mask, scores=found if scores else None)
+    return predicted(image, found, masks=masks, scores=scores, crf=crf)
 
 
 @dataclass(frozen=True)
@@ -258,14 +261,12 @@ class Look:
     def __init__(self, net: DASNet, image: Any, *, bf16: bool, device: torch.device | str) -> None:
         import torch
 
-        from wsscli.train.augment import resize
+        from wsscli.steps.detect import warped
 
         self.net, self.size = net, (image.shape[0], image.shape[1])
         self.device, self.bf16 = torch.device(device), bf16
-        square = torch.from_numpy(resize(image, net.size, net.size)).to(self.device)
         with torch.inference_mode(), self._precision():
-            pixels = square[None].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-            self.maps = net.maps(net.backbone.normalise(pixels))
+            self.maps = net.maps(net.backbone.normalise(warped(image, net.size, self.device)))
 
     def _precision(self) -> Any:
         import torch

@@ -42,8 +42,10 @@ class Seen(NamedTuple):
 
     scores: NDArray[np.float32]
     """(n,K) of the image's classes."""
+    large: NDArray[np.bool_]
+    """(n,), of an area that a candidate must have."""
     features: NDArray[np.float32]
-    """(m,D) of all candidates of any class, ascending by rank."""
+    """(m,D) of all candidates of any class, ascending by rank; of length 1 if so wanted."""
 
     def encode(self) -> bytes:
         """An npz file: stored, no pickle; features as float16 where they fit."""
@@ -51,7 +53,8 @@ class Seen(NamedTuple):
 
         fits = float(np.abs(self.features).max(initial=0)) <= float(np.finfo(np.float16).max)
         buffer = io.BytesIO()
-        np.savez(buffer, scores=self.scores, features=self.features.astype(np.float16 if fits else np.float32))
+        features = self.features.astype(np.float16 if fits else np.float32)
+        np.savez(buffer, scores=self.scores, large=self.large, features=features)
         return buffer.getvalue()
 
     @classmethod
@@ -61,7 +64,7 @@ class Seen(NamedTuple):
 
         try:
             with np.load(path, allow_pickle=False) as archive:
-                return cls(archive["scores"], archive["features"].astype(np.float32))
+                return cls(archive["scores"], archive["large"], archive["features"].astype(np.float32))
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise WssError(
                 f"{path}: cannot be read as features of candidates ({str(error).splitlines()[0]}); remove it and run "
@@ -95,23 +98,29 @@ class Finder:
         return found
 
     def look(self, name: str, regions: ProposalSet) -> Seen:
+        import numpy as np
         import torch
 
         from wsscli.nets.hcp import score_hypotheses
 
         if self.device.type == "cpu":
             torch.set_num_threads(1)  # counts for the calling thread
-        image, crop = self.dataset.image(name), self.options.crop_hypotheses
+        image, crop = self.dataset.image(name), bool(self.options.crop_hypotheses)
         with self.turn:
             scores, features = score_hypotheses(self.loaded.net, image, regions.boxes, crop=crop)
         scores = scores[:, [self.loaded.channels[c] for c in self.labels[name]]]
-        return Seen(scores, features[rows_of(self.select(scores), len(scores))])
+        height, width = regions.size
+        seen = Seen(scores, regions.areas >= self.options.min_area * height * width, features[:0])
+        features = features[rows_of(self.select(seen), len(scores))]
+        if self.options.unit_features:
+            features /= np.linalg.norm(features, axis=1, keepdims=True).clip(np.finfo(np.float32).tiny)
+        return seen._replace(features=features)
 
-    def select(self, scores: NDArray[np.float32]) -> list[Selection]:
-        """The candidates of each class (n,K)."""
+    def select(self, seen: Seen) -> list[Selection]:
+        """The candidates of each class."""
         from wsscli.seeds.localization import select
 
-        return [select(column, self.options.min_score) for column in scores.T]
+        return [select(column, self.options.min_score, seen.large) for column in seen.scores.T]
 
 
 def rows_of(chosen: Sequence[Selection], n: int) -> NDArray[np.int64]:
@@ -198,7 +207,7 @@ class CrossImage:
             for name in names:
                 seen = Seen.read(self._path(name))
                 projected = self.basis.project(seen.features)
-                for c, rows in own_rows(self.finder.labels[name], self.finder.select(seen.scores), len(seen.scores)):
+                for c, rows in own_rows(self.finder.labels[name], self.finder.select(seen), len(seen.scores)):
                     if len(rows):
                         self.sums.setdefault(c, ClassSums()).add(projected[rows])
                 progress.advance()

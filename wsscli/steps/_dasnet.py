@@ -1,4 +1,4 @@
-"""`train-seg --arch dasnet`: one class at a time, within the boxes of a frozen detector's training classes."""
+"""`train-seg --arch dasnet`: one class at a time, within the boxes of a detector's training classes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from wsscli.data.dataset import Dataset
     from wsscli.nets.dasnet import DASNet
     from wsscli.train.box_samples import Window
+    from wsscli.train.loop import Samples
+    from wsscli.train.net_with_loss import Forward, Loss
 
 log = logging.getLogger("wsscli")
 _NOT_TAKEN = ("head_lr", "dropout", "freeze", "freeze_norm")  # of a training's options
@@ -38,13 +40,15 @@ class InBoxes:
     """Options of `--arch dasnet`.
 
     Attributes:
-        detector: The detector whose features are looked at, a model directory of train-det; it stays as it is, and
-            becomes a part of the model.
+        detector: The detector whose features are looked at, a model directory of train-det; it stays as it is (but
+            see --joint), and becomes a part of the model.
         boxes: Boxes from this list instead of the data set's own (`wss train-det` says how it looks).
         instances: Also learn position-sensitive maps, from which `detect --instances` cuts out single objects.
         attention: Which steps of a feature map are inside a box: touched = those that share some of it; paper = those
             whose number lies between its sides.
         box_jitter: Each side of a box moves by up to this share of the box, as those that are detected will.
+        joint: Train the detector on, too, at a tenth of the learning rate, on the boxes of all photos of the split;
+            --freeze is of its backbone then.
     """
 
     detector: Path | None = None
@@ -52,6 +56,7 @@ class InBoxes:
     instances: bool = False
     attention: Literal["touched", "paper"] = "touched"
     box_jitter: float = 0.0
+    joint: bool = False
 
 
 def train_dasnet(
@@ -85,10 +90,13 @@ def train_dasnet(
     from wsscli.maskdir.maskdir import open_maskdir
     from wsscli.nets.store import load_detector, model_manifest
     from wsscli.train.box_samples import ClassSamples
+    from wsscli.train.detection import BoxAugment, BoxSamples
     from wsscli.train.in_boxes import forward_in_boxes, in_boxes
+    from wsscli.train.joint import JointLoss, JointSamples, forward_joint
     from wsscli.train.loop import fit
 
-    strange = [*strange, *(name for name in changed(training) if name in _NOT_TAKEN)]
+    not_taken = [name for name in _NOT_TAKEN if not (how.joint and name == "freeze")]
+    strange = [*strange, *(name for name in changed(training) if name in not_taken)]
     if strange:
         raise UsageError(f"{flag(strange[0])}: --arch dasnet does not take it; leave it out")
     if how.detector is None:
@@ -98,6 +106,8 @@ def train_dasnet(
     start = Init.of("none" if init == "imagenet" else init)
     if start.kind == "file":
         raise UsageError(f"--init {init}: a dasnet starts from nothing, or from an earlier dasnet's directory")
+    for path in start.paths:
+        model_manifest(path, arch="boxes")
     manifest = model_manifest(how.detector, arch="detection")
     masks = open_maskdir(source, need="masks")
     dataset = with_boxes(dataset_for(data, masks.manifest), how.boxes)
@@ -107,8 +117,9 @@ def train_dasnet(
     if len(there) < len(dataset.ids):
         log.info("%s: %d of %d images of split %s have a mask", source, len(there), len(dataset.ids), dataset.split)
     ids = draw(masks_per_class, dataset, run.select(there), run.seed)
-    boxes, _ = read_boxes(dataset, ids)
-    if not any(len(found) and not found.crowd.all() for found in boxes.values()):
+    photos = run.select(dataset.ids) if how.joint else ids
+    boxes, _ = read_boxes(dataset, photos)
+    if not any(len(boxes[name]) and not boxes[name].crowd.all() for name in ids):
         raise WssError(f"{dataset.root}: no box in any of the {len(ids)} images; nothing to learn from")
     device = training_device(training.device)
     detector = load_detector(how.detector)
@@ -122,6 +133,7 @@ def train_dasnet(
             "arch": "dasnet", "init": start.kind, "masks_per_class": masks_per_class, "instances": how.instances,
             "attention": how.attention, "box_jitter": how.box_jitter, "device": device.type, **values,
             **({"images": ids} if masks_per_class != "all" else {}),
+            **({"joint": True, "photos": len(photos)} if how.joint else {}),
         },
         classes=dataset.classes,
         data=data_ref(dataset),
@@ -135,18 +147,27 @@ def train_dasnet(
             *inherit(manifest), *start.supervision(),
         ],
     )  # fmt: skip
-    settings = replace(settings_of(values, training, model, run.seed), frozen=model.frozen)
-    samples = ClassSamples(
+    settings = settings_of(values, training, model, run.seed)
+    frozen = tuple(f"detector.{name}" for name in settings.frozen) if how.joint else model.frozen
+    settings = replace(settings, frozen=frozen)
+    masked = ClassSamples(
         ids, dataset.image, mask_reader(masks, dataset, dataset.classes), boxes, _window(values, how, model), run.seed,
         _instance_reader(dataset, boxes) if how.instances else None,
     )  # fmt: skip
+    samples: Samples = masked
+    loss: Loss = in_boxes
+    forward: Forward = forward_in_boxes
+    if how.joint:
+        varied = BoxAugment(model.size, jitter=values["jitter"], flip=values["flip"], fill=_fill(model))
+        samples = JointSamples(masked, BoxSamples(photos, dataset.image, boxes, varied, run.seed))
+        loss, forward = JointLoss(model), forward_joint
     job = open_training(plan, run, ids, device)
     if job is None:
         return discard_checkpoint(out, run)
     with job:
         fit(
-            model, samples, in_boxes, settings, job.path, device=device, workers=run.threads,
-            watch=watcher(job.path, tensorboard=training.tensorboard), forward=forward_in_boxes,
+            model, samples, loss, settings, job.path, device=device, workers=run.threads,
+            watch=watcher(job.path, tensorboard=training.tensorboard), forward=forward,
         )  # fmt: skip
         return finish(job, model)
 
@@ -158,6 +179,8 @@ def _resolved(training: Training, how: InBoxes, images: int, size: int, backbone
     values = resolve(training, "dasnet", images, backbone=backbone, init="none", output_stride=None, device=device)
     if how.instances and training.recipe == "dasnet" and training.lr is None:
         values["lr"] *= 2  # DASNet, section 4.1: 0.02 for instances
+    if how.joint:  # the detector has learnt, the segmentation begins
+        values["lr"], values["head_lr"], values["fast"] = values["lr"] / 10, 10 * values["head_lr"], "fresh"
     for name in ("longer", "output_stride", "dropout"):
         values.pop(name, None)  # they mean nothing here
     return values
@@ -170,7 +193,9 @@ def _build(how: InBoxes, detector: Any, start: Init, seed: int) -> DASNet:
 
     torch.manual_seed(seed)
     model = DASNet(detector, instances=how.instances, attention=how.attention)
+    asked = {name: value.clone() for name, value in detector.state_dict().items()}
     start.load(model)
+    detector.load_state_dict(asked)  # an earlier dasnet brings a detector of its own
     return model
 
 
@@ -179,8 +204,12 @@ def _window(values: dict[str, Any], how: InBoxes, model: DASNet) -> Window:
 
     return Window(
         side=model.size, zoom=values["scale"], flip=values["flip"], jitter=values["jitter"], box_jitter=how.box_jitter,
-        fill=tuple(round(255 * part) for part in model.backbone.mean),
+        fill=_fill(model),
     )  # fmt: skip
+
+
+def _fill(model: DASNet) -> tuple[int, ...]:
+    return tuple(round(255 * part) for part in model.backbone.mean)
 
 
 def _instance_reader(

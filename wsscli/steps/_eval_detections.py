@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wsscli.errors import WssError
 from wsscli.steps._data import Data
-from wsscli.steps._eval_objects import ObjectEvaluation, ObjectRow, open_case
+from wsscli.steps._eval_objects import ObjectEvaluation, ObjectRow, open_case, refuse_strangers
 from wsscli.steps._run import Run
 
 if TYPE_CHECKING:
@@ -74,12 +74,7 @@ def _per_class(
 
     table = dataset.classes
     found = side.boxes(len(table))
-    strangers = sorted(set(found) - set(dataset.ids))
-    if strangers:
-        raise WssError(
-            f"{side.path}: its image '{strangers[0]}' is not in split {dataset.split} of {dataset.root}; judge it on "
-            "the images it was made from"
-        )
+    refuse_strangers(side, found, dataset)
     coco = coco_ap(found, truth, chosen)
     per_class = {}
     for c in chosen:

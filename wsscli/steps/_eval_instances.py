@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wsscli.errors import WssError
 from wsscli.steps._data import Data
-from wsscli.steps._eval_objects import ObjectEvaluation, ObjectRow, open_case
+from wsscli.steps._eval_objects import ObjectEvaluation, ObjectRow, open_case, refuse_strangers
 from wsscli.steps._run import Run
 
 if TYPE_CHECKING:
-    from wsscli.classes import ClassTable
+    from wsscli.data.dataset import Dataset
     from wsscli.data.instances import TrueInstances
     from wsscli.evaluate.instances import Instance
     from wsscli.maskdir.detections import DetectionDir
@@ -31,6 +31,7 @@ def evaluate_instances(
     directories: Sequence[Path],
     *,
     protocol: Literal["sds", "fcis"],
+    boxes: Path | None,
     classes: Sequence[str] | None,
     missing: str,
     data: Data,
@@ -40,7 +41,7 @@ def evaluate_instances(
 
     Args:
         protocol: see `evaluate.instances.average_precision`.
-        directories, classes, missing, data, run: see `open_case`.
+        directories, boxes, classes, missing, data, run: see `open_case`.
 
     Returns:
         The numbers; None under `dry_run`.
@@ -50,7 +51,7 @@ def evaluate_instances(
     """
     from wsscli.data.instances import true_instances
 
-    case = open_case(directories, classes=classes, missing=missing, data=data, run=run)
+    case = open_case(directories, boxes=boxes, classes=classes, missing=missing, data=data, run=run)
     dataset, names = case.dataset, case.names
     if run.dry_run:
         shown = ", ".join(map(str, directories))
@@ -65,10 +66,15 @@ def evaluate_instances(
             "SegmentationObject only an object that is alone of its class in its image can be"
         )
     rows = [
-        ObjectRow.of(side, _per_class(side, truth, dataset.classes, chosen, protocol), absent)
+        ObjectRow.of(side, _per_class(side, truth, dataset, chosen, protocol), absent)
         for side, absent in zip(case.sides, case.lacking, strict=True)
     ]
     rule = f"AP50, AP70, AP75: AP^r, {_PROTOCOLS[protocol]}; COCO: mean over overlaps 0.5 to 0.95"
+    if any(len(found.judged) < len(dataset.classes) - 1 for found in truth.values()):
+        rule += (
+            "; single objects of all images are not known: a class is judged in images with exactly one object of it, "
+            "elsewhere what is found of it counts for nothing"
+        )
     return ObjectEvaluation(
         "instances", dataset.split, str(dataset.root), len(names), case.skipped, bool(classes), rule, "AP^r at 0.5",
         rows, protocol,
@@ -83,18 +89,16 @@ def read_instances(path: Path) -> list[Instance]:
     """
     from wsscli.data.rle import decode_rle
     from wsscli.evaluate.instances import Instance, encode
+    from wsscli.maskdir.detections import read_entries
 
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise WssError(f"{path}: cannot be read as json ({error}); run `wss detect --instances` again") from error
-    if not isinstance(content, list):
-        raise WssError(f"{path}: no list of instances, so not COCO's results form; give what `wss detect` wrote")
     found = []
+    content = read_entries(path, "instances", "run `wss detect --instances` again")
     for number, entry in enumerate(content, start=1):
         try:
             rle = encode(decode_rle(entry["segmentation"]))
             item = Instance(str(entry["image_id"]), int(entry["category_id"]), rle, float(entry["score"]))
+            if not math.isfinite(item.score):
+                raise ValueError(f"the score {item.score}")
         except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise WssError(
                 f"{path}: instance {number} lacks or garbles image_id, category_id, segmentation or score ({error!r}); "
@@ -107,7 +111,7 @@ def read_instances(path: Path) -> list[Instance]:
 def _per_class(
     side: DetectionDir,
     truth: Mapping[str, TrueInstances],
-    table: ClassTable,
+    dataset: Dataset,
     chosen: Sequence[int],
     protocol: Literal["sds", "fcis"],
 ) -> dict[str, dict[str, float]]:
@@ -115,7 +119,15 @@ def _per_class(
     from wsscli.maskdir.detections import INSTANCES
 
     path = side.path if side.manifest is None else side.path / INSTANCES
-    found = _judged(read_instances(path), truth, path)
+    every, table = read_instances(path), dataset.classes
+    refuse_strangers(side, (item.image for item in every), dataset)
+    strange = next((item.label for item in every if not 1 <= item.label < len(table)), None)
+    if strange is not None:
+        raise WssError(
+            f"{path}: an instance has the category {strange}, but the class table ends at {len(table) - 1}; judge it "
+            "with the classes of its data set"
+        )
+    found = _judged(every, truth, path)
     true = [
         Instance(name, int(label), encode(mask))
         for name, there in truth.items()
@@ -134,7 +146,7 @@ def _per_class(
 
 
 def _judged(found: Sequence[Instance], truth: Mapping[str, TrueInstances], path: Path) -> list[Instance]:
-    """Those of images and classes whose truth is known, without void pixels."""
+    """Those of images and classes whose truth is known, without void pixels; what is void wholly is left out."""
     from wsscli.evaluate.instances import decode, encode
 
     kept = []
@@ -147,5 +159,9 @@ def _judged(found: Sequence[Instance], truth: Mapping[str, TrueInstances], path:
                 f"{path}: an instance of '{item.image}' is {item.rle['size'][0]} x {item.rle['size'][1]} (height x "
                 f"width), but the truth is {there.void.shape[0]} x {there.void.shape[1]}; make it again from this photo"
             )
-        kept.append(item._replace(rle=encode(decode(item.rle) & ~there.void)) if there.void.any() else item)
+        mask = decode(item.rle)
+        if not there.void.any() or not mask.any():
+            kept.append(item)
+        elif (mask & ~there.void).any():
+            kept.append(item._replace(rle=encode(mask & ~there.void)))
     return kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -230,6 +230,16 @@ def _images_of(
     if missing == "skip":
         names = [name for name in names if not any(name in gone for gone in dropped)]
     return names, [0 if missing == "skip" else len(gone) for gone in dropped]
+
+
+def refuse_strangers(side: DetectionDir, images: Iterable[str], dataset: Dataset) -> None:
+    """Raises WssError when something was found in an image that the split does not have."""
+    strangers = sorted(set(images) - set(dataset.ids))
+    if strangers:
+        raise WssError(
+            f"{side.path}: its image '{strangers[0]}' is not in split {dataset.split} of {dataset.root}; judge it on "
+            "the images it was made from"
+        )
 
 
 def _plain(numbers: Mapping[str, float]) -> dict[str, float | None]:

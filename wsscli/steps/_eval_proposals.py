@@ -231,7 +231,7 @@ def _objects(dataset: Dataset, least: float) -> tuple[Callable[[str], Objects], 
         return instances(found, object_classes(found, dataset.truth(name)))
 
     if dataset.has_instances:
-        return known, "instances of SegmentationObject"
+        return known, "instances of SegmentationObject" if dataset.format == "voc" else "objects of the annotations"
     rule = f"connected components of a class, at least {100 * least:g}% of the image"
     return lambda name: components(dataset.truth(name), least=least), rule
 

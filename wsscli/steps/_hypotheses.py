@@ -32,33 +32,39 @@ class Hypotheses:
     Attributes:
         proposals: A directory of `wss propose` or `wss import proposals`.
         crop_hypotheses: Send the crop of every proposal through the net, as the paper does, in place of one feature
-            map of the photo for all: slow.
+            map of the photo for all: slow. As the model was trained, when left out.
         min_score: Proposals of a higher score are candidates of a class of the image.
+        min_area: Proposals of a smaller share of the image are no candidates.
         cross_image: Keep the half of the candidates that is most like the candidates of the class's other images;
             --no-cross-image keeps all.
         keep: nearest = those most like the other images' stay (what the paper argues for); farthest = those least
             like them (what it says).
         keep_share: Of an image's candidates of a class this share stays, rounded up.
         pca_energy: Features are compared in the principal components that hold this share of their variance.
+        unit_features: Compare the directions of features alone: each is divided by its length.
+        normalise: Divide the localization map of each class by its maximum.
         candidates: What the rough masks choose from: selected = all candidates, before the half is taken; refined =
             those that stayed; all = all proposals of the image.
         joined: Proposals of a class that make up its part of the rough mask.
     """
 
     proposals: Path | None = None
-    crop_hypotheses: bool = False
+    crop_hypotheses: bool | None = None
     min_score: float = 0.5
+    min_area: float = 0.02
     cross_image: bool = True
     keep: Literal["nearest", "farthest"] = "nearest"
     keep_share: float = 0.5
     pca_energy: float = 0.98
+    unit_features: bool = True
+    normalise: bool = True
     candidates: Literal["selected", "refined", "all"] = "selected"
-    joined: int = 10
+    joined: int = 100
 
     def recorded(self) -> dict[str, Any]:
         """The options that take part."""
-        names = ["crop_hypotheses", "min_score", "cross_image", "candidates", "joined"]
-        names += ["keep", "keep_share", "pca_energy"] if self.cross_image else []
+        names = ["crop_hypotheses", "min_score", "min_area", "cross_image", "normalise", "candidates", "joined"]
+        names += ["keep", "keep_share", "pca_energy", "unit_features"] if self.cross_image else []
         return {name: getattr(self, name) for name in names}
 
 
@@ -77,7 +83,7 @@ def check_hypotheses(model: Path | None, options: Hypotheses) -> tuple[Path, Pat
             "--method hypotheses needs proposals: make them with `wss propose` and name the directory with --proposals"
         )
     cross_image.check_options(energy=options.pca_energy, share=options.keep_share)
-    localization.check_options(threshold=options.min_score, joined=options.joined)
+    localization.check_options(threshold=options.min_score, joined=options.joined, min_area=options.min_area)
     return model, options.proposals
 
 
@@ -117,7 +123,7 @@ def hypotheses(
         if not classes:
             return _output(localization_maps(regions, []), np.zeros(regions.size, np.uint8), (), ["no class"])
         seen = others.read(name) if others is not None else finder.look(name, regions)
-        chosen = finder.select(seen.scores)
+        chosen = finder.select(seen)
         refined, alone = [selection.rows for selection in chosen], []
         if others is not None:
             for k, (c, rows) in enumerate(own_rows(classes, chosen, len(regions))):
@@ -126,7 +132,7 @@ def hypotheses(
                     refined[k] = refined[k][stay]
                 elif len(rows):
                     alone.append(names[c])
-        maps = localization_maps(regions, refined)
+        maps = localization_maps(regions, refined, normalise=options.normalise)
         pools = {
             "selected": [selection.rows for selection in chosen], "refined": refined,
             "all": [np.arange(len(regions))] * len(classes),
@@ -137,7 +143,8 @@ def hypotheses(
         if not len(regions):
             reasons = ["no proposals"]
         elif poor:
-            reasons = [f"no proposal scores above {options.min_score:g}, the best one taken: {', '.join(poor)}"]
+            large = " large enough" if options.min_area else ""
+            reasons = [f"no proposal{large} scores above {options.min_score:g}, the best one taken: {', '.join(poor)}"]
         if alone:
             reasons.append(f"the only image of its class, all candidates kept: {', '.join(alone)}")
         return _output(maps, mask, classes, reasons)

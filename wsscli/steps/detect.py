@@ -43,7 +43,7 @@ def detect(
     OUT/instances.json (COCO's results form, run-length coded).
 
     Args:
-        model: The model directory that train-det wrote.
+        model: The model directory that train-det wrote, or a dasnet of train-seg, whose detector it is then.
         out: The directory to write.
         images: A photo, or a folder of photos, instead of a data set.
         threshold: Leave out boxes with a score of at most this. Average precision looks at all of them; for looking at,
@@ -67,7 +67,7 @@ def detect(
     """
     from wsscli.maskdir.manifest import Input
     from wsscli.nets.device import halve_convolutions, native_bf16, one_torch_thread, pick_device
-    from wsscli.nets.store import load_detector, model_manifest
+    from wsscli.nets.store import check_use, load_dasnet, load_detector, model_manifest
 
     check_detecting(threshold, nms, most)
     if segment is None and (instances or segment_threshold != 0.3):
@@ -77,12 +77,15 @@ def detect(
         )
     if not 0 <= segment_threshold <= 1:
         raise UsageError(f"--segment-threshold {segment_threshold:g}: give 0 to 1")
-    manifest = model_manifest(model, arch="detection")
+    manifest = model_manifest(model)
+    whole = (manifest.model or {}).get("arch") == "dasnet"
+    if not whole:
+        check_use(manifest, model, "detection")
     dataset = photos_or_data(images, data, manifest)
     ids = run.select(dataset.ids)
     chosen = pick_device(device)
     half = native_bf16(chosen) if bf16 is None else bf16
-    net = load_detector(model, chosen)
+    net: SSD = load_dasnet(model, chosen).detector if whole else load_detector(model, chosen)
     if half:
         halve_convolutions(net)
     cutter = Cutter.of(segment, manifest, segment_threshold, instances=instances, bf16=half, device=chosen)
@@ -156,16 +159,24 @@ def detections(
     import torch
 
     from wsscli.maskdir.detections import Detected
-    from wsscli.train.augment import resize
 
     height, width = image.shape[:2]
-    square = torch.from_numpy(resize(image, net.size, net.size)).permute(2, 0, 1)[None].to(device)
     with torch.inference_mode():
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
-            found = net(net.backbone.normalise(square.contiguous(memory_format=torch.channels_last)))
+            found = net(net.backbone.normalise(warped(image, net.size, device)))
         in_float = type(found)(*(part.float() for part in found))
         (result,) = net.detections(in_float, threshold=threshold, nms=nms, most=most)
     boxes = result.boxes.double().cpu().numpy() * np.tile([width / net.size, height / net.size], 2)
     # what is thinner than a hundredth of a pixel would have no area in the file
     real = ((boxes[:, 2:] - boxes[:, :2]) >= 0.01).all(1)
     return Detected(boxes[real], result.labels.cpu().numpy()[real], result.scores.double().cpu().numpy()[real])
+
+
+def warped(image: Any, size: int, device: torch.device | str) -> torch.Tensor:
+    """An image uint8 (H,W,3) as a net's square, uint8 (1,3,size,size), channels last."""
+    import torch
+
+    from wsscli.train.augment import resize
+
+    square = torch.from_numpy(resize(image, size, size)).permute(2, 0, 1)[None].to(device)
+    return square.contiguous(memory_format=torch.channels_last)

@@ -24,7 +24,8 @@ _TAKEN_BY = {  # options that not all kinds take
         (_MASKS,),
     ),
     "classes": (_MASKS, "detections", "instances"),
-    "keep": ("proposals",), "min_object": ("proposals",), "boxes": ("detections",), "protocol": ("instances",),
+    "keep": ("proposals",), "min_object": ("proposals",), "protocol": ("instances",),
+    "boxes": ("detections", "instances"),
     "cluster": (_MASKS, "proposals"),
 }  # fmt: skip
 
@@ -96,17 +97,17 @@ def evaluate(
         foreground: Judge foreground against background, without classes: Jaccard index of every image (but those whose
             truth has no foreground), averaged per class of the images' labels (a class folder), then over these.
         proposals: Judge region proposals: average best overlap with the objects, and recall at 0.5 and 0.7, over the
-            number of proposals kept. Objects are the instances of SegmentationObject where the data set has them,
-            else connected components of a class.
+            number of proposals kept. Objects are the instances of SegmentationObject, or COCO's, where the data set has
+            them, else connected components of a class.
         keep: Of --proposals: how many of the best are kept, several numbers; 10 to 2000 by default.
         min_object: Of --proposals: smallest share of the image that makes a connected component an object.
         detections: Judge boxes that `wss detect` found: average precision, VOC 2012's, VOC 2007's and COCO's.
         instances: Judge single objects that `wss detect --instances` cut out: AP^r at overlaps 0.5, 0.7, 0.75, and
-            COCO's. The truth is VOC's SegmentationObject, and without it every object that is alone of its class in its
-            image: the class's pixels inside its box.
+            COCO's. The truth is VOC's SegmentationObject or COCO's annotations, and without it every object that is
+            alone of its class in its image: the class's pixels inside its box.
         protocol: Of AP^r. sds: more than the overlap, with the best object that none has hit before, area under the
             curve; fcis: the overlap or more, with the best object, eleven points.
-        boxes: With --detections: true boxes from this list instead of the data set's own.
+        boxes: With --detections or --instances: true boxes from this list instead of the data set's own.
         bootstrap: Add the paired interval of each further directory's mIoU (or Jaccard) against the first's.
         draws: Draws of the bootstrap.
         data: The data set with the true masks; taken from the directories' manifests where it is left out.
@@ -141,7 +142,7 @@ def evaluate(
         )  # fmt: skip
     if kind == "instances":
         return evaluate_instances(
-            directories, protocol=protocol, classes=classes, missing=missing, data=data, run=part.run
+            directories, protocol=protocol, boxes=boxes, classes=classes, missing=missing, data=data, run=part.run
         )  # fmt: skip
     return evaluate_masks(
         directories, truth=truth, classes=classes, unlabelled=unlabelled, missing=missing, missing_truth=missing_truth,

@@ -82,19 +82,20 @@ def import_proposals(
     def work(name: str) -> Output:
         from wsscli.maskdir.writer import Output
 
-        empty = 0
+        size, mat = dataset.size(name), None
         if coco is not None:
-            item, empty = coco.read(there[name])
+            said = coco.size(there[name])
         else:
-            item = read_mat(source / f"{name}.mat")
-        if item is None:
-            return Output(dropped="no proposal has a pixel")
-        size = dataset.size(name)
-        if item.size != size:
+            mat = read_mat(source / f"{name}.mat")
+            said = mat.size
+        if said != size:
             raise WssError(
-                f"{source}: proposals of '{name}' are for {item.size[1]}x{item.size[0]}, its photo is "
+                f"{source}: proposals of '{name}' are for {said[1]}x{said[0]}, its photo is "
                 f"{size[1]}x{size[0]} (width x height)"
             )
+        item, empty = coco.read(there[name]) if coco is not None else (mat, 0)
+        if item is None:
+            return Output(dropped="no proposal has a pixel")
         reason = f"{empty} proposals without a pixel left out" if empty else None
         return Output(proposals=item.first(count), fell_back=reason)
 

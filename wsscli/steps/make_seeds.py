@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -210,6 +211,8 @@ def _hypotheses(
 
     directory, proposals = check_hypotheses(model, options)
     manifest = model_manifest(directory, arch="hcp")
+    if options.crop_hypotheses is None:
+        options = replace(options, crop_hypotheses=bool(manifest.options.get("crop_hypotheses")))
     opened = open_maskdir(proposals, need="proposals")
     dataset = dataset_for(data, opened.manifest)
     ids = run.select(shared_ids(opened, dataset))

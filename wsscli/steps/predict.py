@@ -72,7 +72,7 @@ def predict(
     """
     from wsscli.maskdir.manifest import Input
     from wsscli.nets.device import halve_convolutions, native_bf16, one_torch_thread, pick_device
-    from wsscli.nets.store import load_segmenter, model_manifest
+    from wsscli.nets.store import check_use, load_segmenter, model_manifest
 
     if not masks and not scores:
         raise UsageError("--no-masks without --scores: nothing to write; add --scores")
@@ -93,9 +93,9 @@ def predict(
             model, out, manifest=manifest, dataset=photos_or_data(images, data, manifest), how=finding, masks=masks,
             scores=scores, crf=crf, strange=strange, bf16=bf16, device=device, run=run,
         )  # fmt: skip
-    model_manifest(model, arch="segmentation")
+    check_use(manifest, model, "segmentation")
     if changed(finding):
-        raise UsageError(f"{flag(changed(finding)[0])}: only a dasnet's boxes have one; leave it out")
+        raise UsageError(f"{flag(changed(finding)[0])}: only a dasnet takes it; leave it out")
     dataset = photos_or_data(images, data, manifest)
     ids = run.select(dataset.ids)
     chosen = pick_device(device)
@@ -157,15 +157,20 @@ def _segment(
     bf16: bool,
     device: torch.device,
 ) -> Output:
-    from wsscli.maskdir.argmax import label_map
-    from wsscli.maskdir.writer import Output
-
     image = dataset.image(name)
     classes = None if labels is None else (0, *labels[name])
     found = probabilities(net, image, classes, scales=scales, flip=flip, bf16=bf16, device=device)
+    return predicted(image, found, masks=masks, scores=scores, crf=crf)
+
+
+def predicted(image: Any, found: Scores, *, masks: bool, scores: bool, crf: bool) -> Output:
+    """What is written of an image (H,W,3) and its probabilities."""
+    from wsscli.maskdir.argmax import label_map
+    from wsscli.maskdir.writer import Output
+
     mask = None
     if crf:
-        mask = refined(image, found)
+        mask = _refined(image, found)
     elif masks:
         mask = label_map(found)
     return Output(mask=mask, scores=found if scores else None)
@@ -222,7 +227,7 @@ def probabilities(
     return Scores(rounded, kept.numpy(), (height, width))
 
 
-def refined(image: Any, found: Scores) -> Any:
+def _refined(image: Any, found: Scores) -> Any:
     """The CRF's mask; only labels that occur take part (classes that win some pixel before it)."""
     import numpy as np
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from wsscli.data.dataset import Dataset
-    from wsscli.train.judged import Loss
+    from wsscli.train.net_with_loss import Loss
 
 log = logging.getLogger("wsscli")
 

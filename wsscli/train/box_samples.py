@@ -149,7 +149,7 @@ def in_window(boxes: Corners, top: int, left: int, height: int, width: int) -> C
     frame = np.array([left, top, left, top], np.float32)
     scale = np.array([width, height, width, height], np.float32)
     cut_ = np.clip((boxes - frame) / scale, 0, 1).astype(np.float32)
-    left_over = _areas(cut_) / np.maximum(_areas((boxes - frame) / scale), 1e-9)
+    left_over = _areas(cut_) / np.maximum(_areas((boxes - frame) / scale), np.finfo(np.float32).tiny)
     return np.where((left_over >= _VISIBLE)[:, None], cut_, np.float32(0))
 
 

@@ -24,7 +24,7 @@ from wsscli.nets.store import save_model
 from wsscli.progress import Track, track
 from wsscli.train.checkpoint import Position, load_checkpoint, save_checkpoint
 from wsscli.train.feed import Order, ahead
-from wsscli.train.judged import Forward, Judged, Loss, compiling
+from wsscli.train.net_with_loss import Forward, Loss, NetWithLoss, compiling
 from wsscli.train.optimiser import build_optimiser, freeze, set_rate, train_mode
 from wsscli.train.ranks import Ranks, current, synchronised
 from wsscli.train.schedule import rate
@@ -89,7 +89,8 @@ def fit(
         model: has `backbone.normalise`.
         samples: what is trained on.
         loss: (outputs of the net in float32, the batch: images uint8 (N,3,H,W), then targets) -> scalar, a mean over
-            images. If it is another mean, it has a method `divisor` of the batch: the number that it divides by.
+            images. If it is another mean, it has a method `divisor` of the batch: the number that it divides by. It
+            may be several terms (T,), whose sum is the loss; then there are as many divisors.
         settings: all numbers.
         directory: where `model.safetensors`, `last.ckpt` and `log.jsonl` go.
         device: see `nets.device`.
@@ -158,7 +159,9 @@ class _Training:
         self.model, self.optimizer, self.loss, self.settings, self.ranks = model, optimizer, loss, settings, ranks
         self.directory, self.device, self.position = directory, device, position
         self.meter, self.watch = meter, watch
-        self.judged = ranks.wrap(Judged(model, loss, forward, bf16=settings.bf16, compiled=settings.compiled))
+        self.net_with_loss = ranks.wrap(
+            NetWithLoss(model, loss, forward, bf16=settings.bf16, compiled=settings.compiled)
+        )
         self.checkpoint_due = False
         self._saved = self._row_time = time.monotonic()
         self._row_losses = list(position.row_losses)
@@ -179,10 +182,9 @@ class _Training:
         values = []
         for k, (part, weight) in enumerate(zip(parts, factors, strict=True)):
             self._seed(iteration, self.ranks.rank * len(parts) + k)
-            with self.ranks.apart(self.judged, k + 1 < len(parts)), self._compiling():
-                value = self.judged(*part)
-                if weight != 1:
-                    value = value * weight
+            with self.ranks.apart(self.net_with_loss, k + 1 < len(parts)), self._compiling():
+                value = self.net_with_loss(*part)
+                value = (value * weight).sum()
                 self.ranks.backward(value)
             values.append(value.detach())
         if settings.clip:
@@ -199,15 +201,20 @@ class _Training:
         entropy = [self.settings.seed, 1, iteration, *([part] if part else [])]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1))
 
-    def _factors(self, parts: list[list[torch.Tensor]]) -> list[float]:
-        """What the losses of this process's parts are multiplied by, so that all of a batch's make its loss."""
+    def _factors(self, parts: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+        """What the losses of this process's parts are multiplied by, so that all of a batch's make its loss.
+
+        Returns:
+            For each part float32 () or, of a loss of several terms, (T,).
+        """
         divisor = getattr(self.loss, "divisor", None)
         count = len(parts) * self.ranks.world
         if divisor is None or count == 1:
-            return [1 / len(parts)] * len(parts)
-        mine = [int(divisor(part)) for part in parts]
-        (total,) = self.ranks.sums([sum(mine)])
-        return [self.ranks.world * one / max(1, total) for one in mine]  # gradients are a mean over processes
+            return [torch.tensor(1 / len(parts), device=self.device)] * len(parts)
+        mine = torch.stack([divisor(part) for part in parts])
+        total = torch.tensor(self.ranks.sums(mine.sum(0).reshape(-1).tolist()), device=self.device)
+        # gradients are a mean over processes
+        return list(self.ranks.world * mine / total.clamp(min=1).reshape(mine.shape[1:]))
 
     def _compiling(self) -> AbstractContextManager[None]:
         return compiling() if self.settings.compiled else nullcontext()

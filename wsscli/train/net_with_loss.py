@@ -15,7 +15,7 @@ Loss = Callable[[Any, Sequence[torch.Tensor]], torch.Tensor]
 Forward = Callable[[Any, torch.Tensor, Sequence[torch.Tensor]], Any]  # (net, its images, the batch) -> outputs
 
 
-class Judged(nn.Module):
+class NetWithLoss(nn.Module):
     """A net and its loss as one module, so that several processes average all gradients that come of it.
 
     Args:
