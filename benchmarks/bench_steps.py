@@ -7,7 +7,7 @@ timed by its own log, from the first image to the closed directory (eval, show a
 writing, manifest; loading a network is left out on both sides. The alternative (plain.py) reads and writes too, in one process,
 a photo at a time, its library on as many threads as it takes by itself. Slow alternatives get fewer photos. Nothing is
 trained: inputs are made from the true masks (inputs.py). --share makes all counts smaller, --record writes the rows to
-speed.csv, from which `python benchmarks/readme.py` makes README's table.
+speed.csv, from which `python benchmarks/speed.py` makes README's table.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from wsscli import __version__
 from wsscli.errors import ToldElsewhereError, UsageError, WssError
 from wsscli.launch import Launch, launched
 
+STOPPED = 130  # exit code of a command that Ctrl-C has ended
 # name -> (module, summary); a nested table in place of the module makes a group. Plain data: listing loads nothing.
 Table = dict[str, tuple[Any, str]]
 COMMANDS: Table = {
@@ -139,9 +140,11 @@ def main() -> None:
         if not isinstance(error, ToldElsewhereError) and not (_speaker(launch) and isinstance(error, UsageError)):
             sys.stderr.write(f"wss: error: {_speaker(launch)}{message}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code != STOPPED:  # which Typer makes of the former
+            raise
         sys.stderr.write(f"wss: {_speaker(launch)}stopped; the same command goes on from here\n")
-        sys.exit(130)
+        sys.exit(STOPPED)
     except BrokenPipeError:  # the reader of our result is gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

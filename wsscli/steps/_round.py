@@ -264,6 +264,7 @@ class Round:
                 iterations = plan.options["iterations"]
                 current().told((source, out, init, plan.left_out, iterations))  # to those that follow
                 Making(self, masks, job, plan.left_out).all_parts(init, iterations)
+                current().meet()  # nobody looks any more at what is removed now
         tidy(out)
 
     def follow(self, directory: Path) -> None:
@@ -287,6 +288,8 @@ class Round:
             source, out, init, left_out, iterations = said
             masks = open_maskdir(source, need="masks")
             Making(self, masks, Follower(out), left_out).all_parts(init, iterations)
+            with current().hearing(directory):
+                current().meet()
 
 
 def tidy(out: Path) -> None:

@@ -73,6 +73,10 @@ class Ranks:
         found: list[T] = self.fabric.all_reduce(mine, reduce_op="sum").tolist()
         return found
 
+    def meet(self) -> None:
+        """Go on when all processes have come here."""
+        self.sums([0])
+
     def told(self, value: T) -> T:
         """What rank 0 says; the others' value does not count."""
         if self.fabric is None:
