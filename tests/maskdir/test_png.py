@@ -1,3 +1,5 @@
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from wsscli.errors import WssError
-from wsscli.maskdir.png import encode_mask, mask_size, read_mask, voc_palette, write_mask
+from wsscli.maskdir.png import _usual, encode_mask, mask_size, read_mask, voc_palette, write_mask
 
 
 def test_palette_is_vocs():
@@ -87,3 +89,58 @@ def test_missing(tmp_path):
 def test_only_masks_are_written(mask):
     with pytest.raises(WssError, match="a mask is a non-empty uint8 array of two axes, not"):
         encode_mask(mask)
+
+
+def by_pil(path):
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+@pytest.mark.parametrize("mode", ["P", "L"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (300, 3), (375, 500)])
+def test_the_quick_reader_is_pils(tmp_path, monkeypatch, mode, shape):
+    mask = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    (tmp_path / "m.png").write_bytes(encode_mask(mask))
+    if mode == "L":
+        Image.fromarray(mask).save(tmp_path / "m.png")
+    assert (by_pil(tmp_path / "m.png") == mask).all()
+    assert (read_mask(tmp_path / "m.png") == mask).all()
+    if mode == "P":
+        monkeypatch.setattr("wsscli.maskdir.png.Image.open", None)
+        found = read_mask(tmp_path / "m.png")
+        assert (found == mask).all() and found.flags.c_contiguous and found.flags.writeable
+
+
+def test_filtered_and_interlaced_rows_and_few_bits_are_left_to_pil(tmp_path):
+    mask = np.tile(np.arange(64, dtype=np.uint8), (48, 1)) // 8
+    files = {"filtered": Image.fromarray(mask), "few": Image.fromarray(mask).convert("P", palette=1, colors=8)}
+    for name, image in files.items():
+        image.save(tmp_path / f"{name}.png", optimize=True)
+        assert _usual((tmp_path / f"{name}.png").read_bytes()) is None
+        assert (read_mask(tmp_path / f"{name}.png") == by_pil(tmp_path / f"{name}.png")).all()
+
+
+def test_a_damaged_byte_is_never_other_pixels(tmp_path):
+    """Every single byte of a file, changed: what the quick reader takes is what PIL reads."""
+    path = tmp_path / "m.png"
+    data = write_mask(path, np.random.default_rng(1).integers(0, 4, (9, 11)).astype(np.uint8))
+    taken = 0
+    for place in range(len(data)):
+        for change in (1, 0x80):
+            damaged = data[:place] + bytes([data[place] ^ change]) + data[place + 1 :]
+            found = _usual(damaged)
+            taken += found is not None
+            if found is not None:
+                path.write_bytes(damaged)
+                assert (found == by_pil(path)).all()
+    assert taken < 10
+    for end in range(len(data)):
+        assert _usual(data[:end]) is None
+
+
+def test_a_picture_that_says_more_than_it_holds_is_refused(tmp_path):
+    data = write_mask(tmp_path / "m.png", np.zeros((40, 40), np.uint8))
+    header = b"IHDR" + (80).to_bytes(4, "big") + data[20:29]
+    (tmp_path / "m.png").write_bytes(data[:12] + header + zlib.crc32(header).to_bytes(4, "big") + data[33:])
+    with pytest.raises(WssError, match=r"m\.png: cannot be read as a mask"):
+        read_mask(tmp_path / "m.png")
