@@ -4,8 +4,9 @@
 
 One process, the same images at the same sizes, candidates in turn in every round. "Bare" is the better of two ways to
 run the network on tensors that are ready in memory: images side by side with one thread each, and one image at a time
-on all threads; on a CUDA device also batches of 32 (all as large as the first), in bfloat16. Beside the wall clock the
-processor time is given, which other work on the machine disturbs less. --record notes the share in speed.csv.
+on all threads; on a CUDA device also batches of 32 (all as large as the first), in bfloat16. The step's time is its log's, from
+the first image to the closed directory. Beside it the processor time is given, which other work on the machine disturbs less,
+of all images but the first, so that loading the net does not count. --record notes the share in speed.csv.
 Without --model an untrained DeepLab on lite0 stands in: its masks are the worst case, no class can be left out early.
 """
 
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -95,20 +95,17 @@ def main() -> None:
             size = input_size(image.shape[:2], net.size / max(image.shape[:2]), net.backbone.stride)
             pixels = torch.from_numpy(resize(image, *size)).to(device).permute(2, 0, 1)[None]
             tensors.append(net.backbone.normalise(pixels).contiguous(memory_format=torch.channels_last))
-        run = Run(limit=given.images, workers=given.workers, overwrite=True)
         data = inputs.option
 
-        def step(**options: bool) -> Callable[[], None]:
-            def call() -> None:
-                predict(directory, root / "out", data=data, run=run, device=given.device, **options)
-                shutil.rmtree(root / "out")
-
-            return call
+        def step(images: int = given.images, **options: bool) -> Callable[[], Path]:
+            run = Run(limit=images, workers=given.workers, overwrite=True)
+            return lambda: predict(directory, root / "out", data=data, run=run, device=given.device, **options)
 
         candidates = bare_runs(net, tensors, given.workers, device, bf16=bf16)
-        candidates |= {"predict": step(), "predict --scores": step(scores=True)}
-        bare_names = [name for name in candidates if name not in ("predict", "predict --scores")]
+        bare_names = list(candidates)
+        candidates |= {"one image": step(1), "predict": step(), "predict --scores": step(scores=True)}
         times = in_turn(candidates, given.rounds)
+    once = median(times.pop("one image"), 1)
     best = min(bare_names, key=lambda name: median(times[name]))
     print(
         f"{len(ids)} images, {given.workers} workers, {device}, bf16 {bf16}, longer side {net.size}; at least 0.9 of the bare "
@@ -116,8 +113,11 @@ def main() -> None:
         "| --- | --- | --- | --- | --- |"
     )
     for name, spent in times.items():
-        share, processor = (statistics.median(ratios(times[best], spent, part)) for part in (0, 1))
-        print(f"| {name} | {len(ids) / median(spent):.2f} | {share:.3f} | {median(spent, 1):.2f} | {processor:.3f} |")
+        share, work = statistics.median(ratios(times[best], spent)), median(spent, 1)
+        if name not in bare_names:
+            work = (work - once) * len(ids) / (len(ids) - 1)
+        processor = median(times[best], 1) / work
+        print(f"| {name} | {len(ids) / median(spent):.2f} | {share:.3f} | {work:.2f} | {processor:.3f} |")
         if given.record and name == "predict":
             note("speed.csv", {"step": name, "device": device.type}, of_bare=f"{share:.2f}")
 
