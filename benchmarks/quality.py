@@ -53,7 +53,8 @@ def sections() -> dict[str, str]:
     if dsrg:
         found["DSRG on real photos"] = (
             f"`python benchmarks/voc_dsrg.py ../shared/data/voc`: {COMMON} Nets start from the CAM chain's classifier. Pseudo "
-            "masks are judged on train, nets on val. Arms that differ in supervision alone are predicted with `--flip`.\n\n"
+            "masks are judged on train, nets on val. Arms that differ in supervision alone are predicted with `--flip`. Made while "
+            "the boundary loss was a mean over all pixels of a batch; it is one over each image's now, then over images.\n\n"
             + results(dsrg)
             + intervals(
                 [row for row in read("intervals.csv") if not row["first"].startswith(("sg-", "c2f-", "hyp-", "das-"))]
@@ -113,8 +114,9 @@ def sections() -> dict[str, str]:
         found["DASNet on real photos"] = (
             f"`python benchmarks/voc_dasnet.py ../shared/data/voc`: {COMMON} The detector learns from the boxes of all train "
             "photos, DASNet and the plain net from the same masks for as many iterations; the plain net, from ImageNet, predicts "
-            "with `--scales 0.75,1 --flip`. Judged on val; nothing was chosen on it. No times: the machine was shared. The paper, VOC test, VGG-16: 64.8 (5 a class), 66.6 (10), 67.9 (25), 69.2 "
-            "(all).\n\n"
+            "with `--scales 0.75,1 --flip`. Judged on val; nothing was chosen on it. No times: the machine was shared. Rows with "
+            "instances were made while the losses of boxes were means over a batch; they are means over each image's now. The paper, "
+            "VOC test, VGG-16: 64.8 (5 a class), 66.6 (10), 67.9 (25), 69.2 (all).\n\n"
             + results(das)
             + intervals([row for row in read("intervals.csv") if row["first"].startswith("das-")])
         )

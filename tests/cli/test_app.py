@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 import wsscli
 from wsscli.cli.app import COMMANDS, load, main
@@ -67,7 +68,25 @@ def test_a_stopped_command_says_how_it_goes_on(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 130
-    assert capsys.readouterr().err == "wss: stopped; the same command goes on from here\n"
+    assert capsys.readouterr().err == "wss: stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-o out", "wss: stopped; the same command goes on from here\n"),
+        ("-o out --overwrite", "wss: stopped; the same command without --overwrite goes on from here\n"),
+    ],
+)
+def test_what_begins_anew_does_not_go_on(monkeypatch, capsys, words, said):
+    def stopped(out: str = typer.Option(..., "-o"), overwrite: bool = False) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wsscli.cli.crf.main", stopped)
+    monkeypatch.setattr(sys, "argv", ["wss", "crf", *words.split()])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err == said
 
 
 def test_methods_lists_every_row():

@@ -102,3 +102,10 @@ def test_an_image_that_cannot_be_moved_in(tmp_path):
         Chunk(tmp_path, place, 0) as chunk,
     ):
         chunk.put(made("a"))
+
+
+def test_a_worker_that_cannot_write_says_where(tmp_path):
+    place = open_place(tmp_path)
+    (place / "3").write_text("in the way")
+    with pytest.raises(WssError, match=r"cannot write .*/3: "):
+        Chunk(tmp_path, place, 3)

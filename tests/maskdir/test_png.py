@@ -144,3 +144,16 @@ def test_a_picture_that_says_more_than_it_holds_is_refused(tmp_path):
     (tmp_path / "m.png").write_bytes(data[:12] + header + zlib.crc32(header).to_bytes(4, "big") + data[33:])
     with pytest.raises(WssError, match=r"m\.png: cannot be read as a mask"):
         read_mask(tmp_path / "m.png")
+
+
+def test_chunks_out_of_place_are_left_to_pil():
+    data = encode_mask(np.zeros((3, 4), np.uint8))
+    header, middle = data[8:33], data.index(b"IDAT") - 4
+    packed = data[middle : data.index(b"IEND") - 4]
+    text, odd = (
+        len(b).to_bytes(4, "big") + k + b + zlib.crc32(k + b).to_bytes(4, "big")
+        for k, b in ((b"tEXt", b"a\0b"), (b"a-b_", b""))
+    )
+    assert _usual(data[:33] + text + data[33:]) is not None
+    for extra, place in ((header, 33), (odd, 33), (text + packed, middle + len(packed))):
+        assert _usual(data[:place] + extra + data[place:]) is None

@@ -37,6 +37,16 @@ def test_a_sign_of_life_is_a_change_of_the_file_whatever_its_time(tmp_path, cloc
     assert not watch.silent
 
 
+def test_an_error_beside_a_complete_directory_is_said_to_nobody(tmp_path, monkeypatch):
+    leader = Leader(tmp_path, Share(2, 1))
+    for complete in (False, True):
+        monkeypatch.setattr(leader, "_complete", lambda complete=complete: complete)
+        leader.say("here")
+        with pytest.raises(KeyboardInterrupt), leader.living():
+            raise KeyboardInterrupt
+        assert json.loads(leader.path.read_text())["state"] == ("here" if complete else "failed")
+
+
 def test_what_is_said_twice_in_one_instant_is_seen(tmp_path):
     rank = Rank(tmp_path, Share(2, 2))
     rank.say("here", answered={"2": "x"})

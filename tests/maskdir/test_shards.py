@@ -11,11 +11,11 @@ import pytest
 from wsscli.classes import ClassTable
 from wsscli.errors import UsageError, WssError
 from wsscli.maskdir import manifest as manifests
-from wsscli.maskdir.journal import open_locked
+from wsscli.maskdir.journal import is_held, open_locked
 from wsscli.maskdir.manifest import Manifest, create_manifest, ids_digest, read_manifest, write_manifest
 from wsscli.maskdir.maskdir import open_maskdir
 from wsscli.maskdir.shard_writer import begin_shard, finish
-from wsscli.maskdir.shards import Share, unfinished
+from wsscli.maskdir.shards import Share, how_to_complete, unfinished
 from wsscli.maskdir.writer import Output, begin
 
 MASK = np.array([[0, 1, 255]], np.uint8)
@@ -332,3 +332,81 @@ def test_overwrite_takes_what_shards_have_left(tmp_path):
     with begin(tmp_path, PLAN, overwrite=True) as writer:
         assert not writer.done and not (tmp_path / "masks").exists()
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("again", ["begin", "begin_shard", "finish"])
+def test_what_a_kill_at_the_very_end_has_left_is_removed(tmp_path, again):
+    complete = whole(tmp_path / "x")
+    root = tmp_path / "x"
+    (root / ".shards").mkdir()
+    (root / ".shards/1-of-3.rank").write_text("{}")
+    (root / "journal.jsonl").write_text("")
+    (root / ".wss.json.0123.part").write_text("{")
+    if again == "begin":
+        assert begin(root, PLAN) is None
+    elif again == "begin_shard":
+        assert begin_shard(root, PLAN, Share(3, 1), IDS) is None
+    else:
+        assert finish(root).complete
+    assert tree(root) == complete
+
+
+def test_one_who_waits_for_the_lock_sees_that_all_is_done_meanwhile(tmp_path, monkeypatch):
+    """Another process completes the directory between the first look and the lock."""
+    from wsscli.maskdir import shard_writer, writer
+
+    fill(tmp_path / "x", Share(1, 1))
+    real = writer.lock
+
+    def late(root, **options):
+        monkeypatch.setattr(writer, "lock", real)
+        monkeypatch.setattr(shard_writer, "lock", real)
+        finish(tmp_path / "x")
+        return real(root, **options)
+
+    for call in (lambda: begin(tmp_path / "x", PLAN), lambda: finish(tmp_path / "x")):
+        shutil.rmtree(tmp_path / "x")
+        fill(tmp_path / "x", Share(1, 1))
+        monkeypatch.setattr(writer, "lock", late)
+        monkeypatch.setattr(shard_writer, "lock", late)
+        made = call()
+        assert made is None or made.complete
+        assert tree(tmp_path / "x") == whole(tmp_path / "y")
+        shutil.rmtree(tmp_path / "y")
+
+
+def test_a_journal_torn_within_a_letter_goes_on(tmp_path):
+    writer = begin_shard(tmp_path / "x", PLAN, Share(1, 1), IDS)
+    writer.put("a/0", Output(dropped="é"))
+    writer._journal.close()
+    path = tmp_path / "x/.shards/1-of-1.jsonl"
+    whole_lines = path.read_bytes()
+    path.write_bytes(whole_lines + '{"id": "é'.encode()[:-1])
+    again = begin_shard(tmp_path / "x", PLAN, Share(1, 1), IDS)
+    assert again.done == {"a/0"} and again.dropped == {"a/0": "é"}
+    again._journal.close()
+    assert path.read_bytes().startswith(whole_lines + b'{"begun"')
+
+
+def test_a_full_disk_has_one_message(tmp_path):
+    writer = begin_shard(tmp_path / "x", PLAN, Share(1, 1), IDS)
+    writer._journal.close()
+    writer._journal = open("/dev/full", "a")  # noqa: PTH123, SIM115
+    with pytest.raises(WssError, match="No space left on device"), writer:
+        writer.note({"id": "a/0", "files": {}})
+
+
+def test_ranks_are_told_to_start_their_command_again(tmp_path):
+    ids = Share(2, 2).of(IDS)
+    begin_shard(tmp_path / "x", PLAN, Share(2, 2), ids)._journal.close()
+    assert "--finish" in how_to_complete(tmp_path / "x", "crf")
+    shutil.rmtree(tmp_path / "x")
+    begin_shard(tmp_path / "x", PLAN, Share(2, 2), ids, led=True)._journal.close()
+    assert how_to_complete(tmp_path / "x", "crf").endswith("run that command again, it goes on where it stopped")
+
+
+def test_a_journal_that_cannot_be_read_is_no_living_process(tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(WssError, match=r"x: cannot be read \(Is a directory\)"):
+        is_held(tmp_path / "x")
+    assert not is_held(tmp_path / "none")

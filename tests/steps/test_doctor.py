@@ -6,7 +6,10 @@ import pytest
 from wsscli.errors import WssError
 from wsscli.steps import doctor as module
 
-NAMES = ["python", "torch", "torchvision", "gpu", "weights", "crf", "pydensecrf", "opencv", "tensorboard", "threads"]
+NAMES = [
+    "python", "torch", "torchvision", "gpu", "weights", "crf", "pydensecrf", "opencv", "tensorboard", "dask", "processes",
+    "threads",
+]  # fmt: skip
 
 
 def state(name):
@@ -41,6 +44,8 @@ def refuse(monkeypatch, name, error):
         ("pydensecrf.densecrf", "pydensecrf", "missing", "pip install 'wsscli[pydensecrf]'"),
         ("cv2", "opencv", "broken", "pip install opencv-python-headless"),
         ("tensorboard", "tensorboard", "missing", "pip install 'wsscli[tensorboard]'"),
+        ("distributed", "dask", "missing", "pip install 'wsscli[dask]'"),
+        ("lightning_fabric", "processes", "broken", "(gone); `pip install --upgrade lightning-fabric`"),
     ],
 )
 def test_what_does_not_load_is_said(monkeypatch, module_name, finding, expected, words):

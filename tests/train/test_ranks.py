@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from wsscli.errors import UsageError, WssError
+from wsscli.errors import ToldElsewhereError, UsageError, WssError
 from wsscli.train import ranks
 from wsscli.train.checkpoint import NAME
 
@@ -178,6 +178,15 @@ def test_batch_norms_of_several_gpus():
     assert all(isinstance(layer, nn.SyncBatchNorm) for layer in (net[1], net[2]))
     torch.testing.assert_close(net(image), before)
     assert (before >= 0).all()
+    torch.testing.assert_close(ranks.synchronised(net)(image), before)  # of a net that is trained twice
+
+
+def test_a_loss_that_is_no_number_is_told_by_the_first_process(tmp_path, monkeypatch):
+    for rank, error in enumerate((WssError, ToldElsewhereError)):
+        monkeypatch.setattr("wsscli.train.loop.current", lambda rank=rank: ranks.Ranks(rank, 2))
+        with pytest.raises(WssError, match="the loss became nan at iteration") as raised:
+            one("cam", tmp_path / str(rank), lr=1e30, iterations=3)
+        assert raised.type is error
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,16 @@ def _speaker(launch: Launch | None) -> str:
     return "" if launch is None or launch.rank == 0 else f"{launch}: "
 
 
+def _resumable(words: list[str]) -> bool:
+    """Whether a command fills a directory image by image, or keeps checkpoints."""
+    return words[:1] not in (["show"], ["demo"], ["export"]) and not {"-o", "--out"}.isdisjoint(words)
+
+
+def _again(message: str) -> str:
+    """The message, of a command that would take away what it has done itself."""
+    return message.replace("same command", "same command without --overwrite") if "--overwrite" in sys.argv else message
+
+
 def main() -> None:
     """The entry point `wss`: errors become one line on stderr and an exit code."""
     launch = None
@@ -135,7 +145,7 @@ def main() -> None:
             signal.signal(signal.SIGTERM, _stop)  # so a launcher ends all processes when one has failed
         _group(COMMANDS, summary)(prog_name="wss")
     except WssError as error:
-        message = " ".join(str(error).split())
+        message = _again(" ".join(str(error).split()))
         # what is wrong with the call itself is wrong in every process
         if not isinstance(error, ToldElsewhereError) and not (_speaker(launch) and isinstance(error, UsageError)):
             sys.stderr.write(f"wss: error: {_speaker(launch)}{message}\n")
@@ -143,7 +153,8 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code != STOPPED:  # which Typer makes of the former
             raise
-        sys.stderr.write(f"wss: {_speaker(launch)}stopped; the same command goes on from here\n")
+        goes_on = "; the same command goes on from here" if _resumable(sys.argv[1:]) else ""
+        sys.stderr.write(f"wss: {_speaker(launch)}stopped{_again(goes_on)}\n")
         sys.exit(STOPPED)
     except BrokenPipeError:  # the reader of our result is gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

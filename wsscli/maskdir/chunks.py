@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from wsscli.errors import WssError
 from wsscli.maskdir.files import writing_failed
+from wsscli.maskdir.journal import lines_in
 
 _PREFIX = ".cluster-"
 _RUNNING = "running"
@@ -55,21 +56,13 @@ def left_behind(root: Path) -> Iterator[Record]:
     for place in sorted(root.glob(f"{_PREFIX}*")):
         stop(place)
         for path in sorted(place.glob("*/*.jsonl")):
-            yield from _whole_lines(path)
+            yield from lines_in(path)
 
 
 def remove_places(root: Path) -> None:
     """Remove what stopped runs have left."""
     for place in root.glob(f"{_PREFIX}*"):
         close_place(place)
-
-
-def _whole_lines(path: Path) -> Iterator[Record]:
-    """Without a last line that a kill has torn."""
-    with path.open(encoding="utf-8") as stream:
-        for line in stream:
-            if line.endswith("\n"):
-                yield json.loads(line)
 
 
 class Chunk:
@@ -93,8 +86,11 @@ class Chunk:
         self._own = self._home / uuid4().hex
         self._journal = self._own.with_suffix(".jsonl")
         self._check()
-        self._home.mkdir(exist_ok=True)
-        self.done = {record["id"]: record for path in self._home.glob("*.jsonl") for record in _whole_lines(path)}
+        try:
+            self._home.mkdir(exist_ok=True)
+            self.done = {record["id"]: record for path in self._home.glob("*.jsonl") for record in lines_in(path)}
+        except OSError as error:
+            raise writing_failed(self._home, error) from error
 
     def put(self, make: Callable[[Path], Record]) -> Record:
         """Make one image's files under another root and move them in.
@@ -121,7 +117,11 @@ class Chunk:
         return record
 
     def _check(self) -> None:
-        if not (self.place / _RUNNING).exists():
+        try:
+            there = (self.place / _RUNNING).exists()
+        except OSError as error:
+            raise writing_failed(self.place, error) from error
+        if not there:
             raise WssError(
                 f"{self.place}: not seen by a worker of the cluster; --cluster needs data and output on a file system "
                 "that all machines have under the same path"

@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from wsscli.maskdir.files import writing_failed
 JOURNAL = "journal.jsonl"
 Record = dict[str, Any]
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)
+_BYTES = "surrogateescape"  # a kill can tear a letter; what cannot be decoded stays as it is
 
 log = logging.getLogger("wsscli")
 
@@ -37,11 +39,11 @@ def open_locked(path: Path, root: Path, *, held: str, alone: bool = True) -> IO[
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        journal = path.open("a+", encoding="utf-8")
+        journal = path.open("a+", encoding="utf-8", errors=_BYTES)
     except OSError as error:
         raise writing_failed(path, error) from error
     try:
-        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(journal)
     except OSError as error:
         if error.errno in _HELD:
             journal.close()
@@ -59,13 +61,33 @@ def open_locked(path: Path, root: Path, *, held: str, alone: bool = True) -> IO[
     return journal
 
 
+def _lock(journal: IO[str]) -> None:
+    """Raises OSError when another process has it; one that only asks (`is_held`) has it for an instant."""
+    for _ in range(3):
+        with suppress(BlockingIOError):
+            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.03)
+    fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def is_held(path: Path) -> bool:
-    """Whether a living process has a journal; where files cannot be locked nobody is seen."""
+    """Whether a living process has a journal; where files cannot be locked nobody is seen.
+
+    Raises:
+        WssError: it cannot be read.
+    """
     try:
-        with path.open(encoding="utf-8") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: those who only ask do not see each other
+        stream = path.open("rb")
+    except FileNotFoundError:
+        return False
     except OSError as error:
-        return error.errno in _HELD
+        raise WssError(f"{path}: cannot be read ({error.strerror}); who has written it?") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: those who only ask do not see each other
+        except OSError as error:
+            return error.errno in _HELD
     return False
 
 
@@ -100,7 +122,7 @@ def own_lines(journal: IO[str]) -> Iterator[Record]:
             record = json.loads(line)
         if record is None:
             break
-        kept += len(line.encode())
+        kept += len(line.encode(errors=_BYTES))
         yield record
     journal.seek(0)
     journal.truncate(kept)

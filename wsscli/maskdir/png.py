@@ -134,11 +134,16 @@ def _packed(data: bytes) -> Iterator[bytes]:
 
     Raises:
         struct.error: it ends too early.
-        zlib.error: a chunk is damaged.
+        zlib.error: a chunk is damaged or out of place.
     """
-    place, kind = 8, b""
+    place, kind, begun = 8, b"", False
     while kind != b"IEND":
+        before = kind
         length, kind = struct.unpack_from(">I4s", data, place)
+        again = (kind == b"IHDR" and before) or (kind == b"IDAT" and begun and before != kind)
+        if again or not kind.isalpha():
+            raise zlib.error("not the order of a PNG")
+        begun |= kind == b"IDAT"
         body = data[place + 8 : place + 8 + length]
         (checksum,) = struct.unpack_from(">I", data, place + 8 + length)
         if zlib.crc32(body, zlib.crc32(kind)) != checksum:

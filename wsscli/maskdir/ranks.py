@@ -88,6 +88,10 @@ class Rank:
         with self._turn, suppress(OSError):
             os.utime(self.path)
 
+    def _complete(self) -> bool:
+        manifest = read_manifest(self.root)
+        return manifest is not None and manifest.complete
+
     @contextmanager
     def living(self) -> Iterator[None]:
         """Signs of life within it; an error that leaves it is said to the other ranks."""
@@ -103,8 +107,9 @@ class Rank:
             yield
         except BaseException as error:
             with suppress(WssError):
-                stopped = isinstance(error, KeyboardInterrupt)
-                self.say("failed", why="stopped" if stopped else str(error) or type(error).__name__)
+                if not self._complete():  # beside which nothing is to be written
+                    stopped = isinstance(error, KeyboardInterrupt)
+                    self.say("failed", why="stopped" if stopped else str(error) or type(error).__name__)
             raise
         finally:
             done.set()
@@ -156,10 +161,6 @@ class Follower(Rank):
             self._refuse_end(self._first.look())
             time.sleep(LOOK)
 
-    def _complete(self) -> bool:
-        manifest = read_manifest(self.root)
-        return manifest is not None and manifest.complete
-
     def _refuse_end(self, state: Mapping[str, Any]) -> None:
         answered = state.get("answered", {}).get(str(self.share.index)) == self.token
         if answered and state.get("state") == "failed":
@@ -181,19 +182,18 @@ class Leader(Rank):
 
     @contextmanager
     def leading(self) -> Iterator[None]:
-        """From here on other ranks may begin; the directory is begun."""
+        """From here on other ranks may begin; the directory is begun. Call it within `living`."""
         for _, path in shares_in(self.root, "rank"):
-            path.unlink(missing_ok=True)
-        self.say("here", answered={})
-        with self.living():
-            self._answering.start()
-            try:
-                yield
-            except WssError:
-                self._hear_all()
-                raise
-            finally:
-                self._stop()
+            if path != self.path:
+                path.unlink(missing_ok=True)
+        self._answering.start()
+        try:
+            yield
+        except WssError:
+            self._hear_all()
+            raise
+        finally:
+            self._stop()
 
     def _hear_all(self) -> None:
         """Wait a little for ranks that are still to come: unanswered, they would wait long for one that has failed."""

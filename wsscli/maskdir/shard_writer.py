@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -19,16 +19,8 @@ from wsscli.maskdir.chunks import remove_places
 from wsscli.maskdir.journal import JOURNAL, Record, add_line, is_held, lines_in, open_locked, own_lines
 from wsscli.maskdir.manifest import NAME, Manifest, create_manifest, difference, ids_digest, read_manifest
 from wsscli.maskdir.records import InPlace, Records
-from wsscli.maskdir.shards import (
-    Share,
-    in_shards,
-    living,
-    refuse_other_plan,
-    remove_shards,
-    shard_records,
-    unfinished,
-)
-from wsscli.maskdir.writer import Output, Writer, lock, strangers_in, write_output
+from wsscli.maskdir.shards import Share, in_shards, living, refuse_other_plan, shard_records, unfinished
+from wsscli.maskdir.writer import Output, Writer, lock, strangers_in, tidy_complete, write_output
 
 
 class ShardWriter:
@@ -74,7 +66,8 @@ class ShardWriter:
         if error is not None and not self._journal.closed:
             with suppress(WssError):  # the one that ends the block says more
                 add_line(self._journal, self._path, {"failed": str(error) or type(error).__name__})
-        self._journal.close()
+        with suppress(OSError):  # what could not be written was said when it was tried
+            self._journal.close()
 
 
 def begin_shard(
@@ -98,43 +91,50 @@ def begin_shard(
     """
     present = standing_shard(root, manifest, share)
     if present is not None and present.complete:
+        tidy_complete(root)
         return None
     held = f"another wss process is writing shard {share} here; wait for it, or start another shard"
     journal = open_locked(share.file(root), root, held=held, alone=False)
     try:
         if not led:
             refuse_company(root, share)
+            remove_places(root)  # of a run on a cluster that was killed: its workers stop
         if present is None:
             create_manifest(root, manifest)
         # again, now that nobody closes the directory any more: it may be complete, or others came first
         present = standing_shard(root, manifest, share)
         if present is None or present.complete:
             journal.close()
-            remove_shards(root)
+            tidy_complete(root)
             return None
         plan, wanted = present.digest(), frozenset(ids)
-        records = _own_records(root, journal, share, plan)
-        records += shard_records(root, plan, but=share, wanted=wanted)
         in_place = InPlace(root)
-        records += [line for line in lines_in(root / JOURNAL) if line["id"] in wanted and in_place(line)]
-        done = {line["id"] for line in records} & wanted
-        dropped = {line["id"]: line["dropped"] for line in records if "dropped" in line and line["id"] in wanted}
+        records = chain(
+            _own_records(root, journal, share, plan),
+            shard_records(root, plan, but=share, wanted=wanted),
+            (line for line in lines_in(root / JOURNAL) if in_place(line)),
+        )
+        done: set[str] = set()
+        dropped: dict[str, str] = {}
+        for line in records:
+            if line["id"] in wanted:
+                done.add(line["id"])
+                if "dropped" in line:
+                    dropped[line["id"]] = line["dropped"]
         figures = {"images": len(wanted), "done": len(done), "host": os.uname().nodename, "pid": os.getpid()}
-        add_line(journal, share.file(root), {"begun": round(time.time(), 3), "plan": plan, **figures})
+        add_line(journal, share.file(root), {"begun": round(time.time(), 3), "plan": plan, "led": led, **figures})
     except WssError:
         journal.close()
         raise
     return ShardWriter(root, share, journal, done, dropped)
 
 
-def _own_records(root: Path, journal: IO[str], share: Share, plan: str) -> list[Record]:
-    records = []
+def _own_records(root: Path, journal: IO[str], share: Share, plan: str) -> Iterator[Record]:
     in_place = InPlace(root)
     for line in own_lines(journal):  # to its end: a torn last line must go before the next is written
         refuse_other_plan(root, share, line, plan)
         if "id" in line and in_place(line):
-            records.append(line)
-    return records
+            yield line
 
 
 def standing_shard(root: Path, manifest: Manifest, share: Share) -> Manifest | None:
@@ -179,13 +179,18 @@ def finish(root: Path) -> Manifest:
     if present is None:
         raise WssError(f"{root}: no {NAME} here, so no shard has begun; --finish closes what steps with --shard fill")
     if present.complete:
-        remove_shards(root)
+        tidy_complete(root)
         return present
     if not in_shards(root):
         raise WssError(
             f"{root}: no shards here, `wss {present.step}` was stopped before its end; run that command again"
         )
     journal = lock(root, alone=False)
+    now = read_manifest(root)
+    if now is not None and now.complete:  # while it was waited for
+        journal.close()
+        tidy_complete(root)
+        return now
     try:
         refuse_company(root, None)
         in_place = InPlace(root)

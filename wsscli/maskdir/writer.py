@@ -170,8 +170,7 @@ class Writer:
             host=os.uname().nodename,
         )
         write_manifest(self.root, final)
-        remove_shards(self.root)
-        (self.root / JOURNAL).unlink()
+        tidy_complete(self.root)
         self._journal.close()
         return final
 
@@ -193,7 +192,8 @@ class Writer:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._journal.close()  # what was done stays; the same command goes on from here
+        with suppress(OSError):  # what could not be written was said when it was tried
+            self._journal.close()  # what was done stays; the same command goes on from here
 
 
 def append_log(root: Path, fields: dict[str, Any]) -> None:
@@ -223,12 +223,15 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False, alone: boo
     """
     present = standing(root, manifest, overwrite=overwrite)
     if present is not None and present.complete:
-        with suppress(OSError):  # left by a kill between the manifest and here
-            (root / JOURNAL).unlink(missing_ok=True)
-        remove_shards(root)
+        tidy_complete(root)
         return None
     journal = lock(root, alone=alone)
     try:
+        present = standing(root, manifest, overwrite=overwrite)  # again: another process may have closed it meanwhile
+        if present is not None and present.complete:
+            journal.close()
+            tidy_complete(root)
+            return None
         shard = living(root)
         if shard is not None:
             raise WssError(f"{root}: another wss process is writing shard {shard} here; wait for it, or use another -o")
@@ -249,6 +252,15 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False, alone: boo
         journal.close()
         raise
     return Writer(root, manifest, journal, records, resuming=present is not None)
+
+
+def tidy_complete(root: Path) -> None:
+    """Remove what a kill between the manifest and the end of a process has left in a complete directory."""
+    with suppress(OSError):
+        (root / JOURNAL).unlink(missing_ok=True)
+        for path in root.glob(f".{NAME}.*.part"):
+            path.unlink(missing_ok=True)
+    remove_shards(root)
 
 
 def standing(root: Path, manifest: Manifest, *, overwrite: bool = False) -> Manifest | None:

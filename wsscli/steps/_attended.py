@@ -86,9 +86,10 @@ def predict_in_boxes(
 
     if strange:
         raise UsageError(f"{flag(strange[0])}: a dasnet does not take it; leave it out")
-    for name, value in (("box_threshold", how.box_threshold), ("box_nms", how.box_nms)):
-        if not 0 <= value <= 1:
-            raise UsageError(f"{flag(name)} {value:g}: give 0 to 1")
+    if not 0 <= how.box_threshold <= 1:
+        raise UsageError(f"--box-threshold {how.box_threshold:g}: give 0 to 1")
+    if not 0 < how.box_nms <= 1:
+        raise UsageError(f"--box-nms {how.box_nms:g}: give more than 0, at most 1")
     if how.boxes is not None and not how.true_boxes:
         raise UsageError("--boxes: are taken with --true-boxes only; add that, or leave --boxes out")
     dataset = with_boxes(dataset, how.boxes)

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -33,6 +33,7 @@ Call = Callable[[int, Sequence[str]], T]
 
 MOST = 32  # images a chunk: a scheduler takes about a millisecond a chunk, whatever is in it
 _CONNECT = 10  # seconds for the scheduler to answer
+_FETCH = 60  # seconds for a result to travel
 _LOOK = 5  # seconds between looks at the workers while nothing comes back
 PATIENCE = 60  # seconds to wait when no worker is left
 _PREFIX = "dask://"
@@ -151,8 +152,10 @@ def spread(
                     number = running[future]
                     try:
                         made = _result(future, cluster, chunks[number])
-                    except TimeoutError:  # its worker died before this could be fetched: it is being made again
-                        continue
+                    except TimeoutError:
+                        if future.status == "error":  # it is the chunk's own
+                            raise
+                        continue  # its worker died before this could be fetched: it is being made again
                     del running[future]
                     future.release()  # nobody wants it any more, should its worker die
                     done(number, made)
@@ -160,7 +163,8 @@ def spread(
         except CancelledError as error:
             raise _gone(cluster) from error
         finally:
-            client.cancel([*running, given])
+            with suppress(Exception):  # of a cluster that is gone; the error that ends this says more
+                client.cancel([*running, given])
 
 
 def in_order(done: Callable[[T], None]) -> Callable[[int, T], None]:
@@ -270,8 +274,11 @@ def _idle(client: Client, cluster: Cluster, since: float) -> float:
     """When the cluster was first seen without a worker; 0 while it has some."""
     if client.status != "running":
         raise _gone(cluster)
-    if _threads(client):
-        return 0.0
+    try:
+        if _threads(client):
+            return 0.0
+    except OSError as error:
+        raise _gone(cluster) from error
     since = since or time.monotonic()
     if time.monotonic() - since >= PATIENCE:
         raise WssError(
@@ -293,7 +300,7 @@ def _result(future: Future[Any], cluster: Cluster, names: Sequence[str]) -> Any:
     from distributed import KilledWorker
 
     try:
-        return future.result(timeout=_LOOK)
+        return future.result(timeout=_FETCH)
     except KilledWorker as error:
         raise WssError(
             f"--cluster {cluster.cluster}: workers die again and again, the last one ({error.last_worker.address}) "

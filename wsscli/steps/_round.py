@@ -262,9 +262,11 @@ class Round:
         if job is not None:
             with job:
                 iterations = plan.options["iterations"]
-                current().told((source, out, init, plan.left_out, iterations))  # to those that follow
+                with current().hearing(out):
+                    current().told((source, out, init, plan.left_out, iterations))  # to those that follow
                 Making(self, masks, job, plan.left_out).all_parts(init, iterations)
-                current().meet()  # nobody looks any more at what is removed now
+                with current().hearing(out):
+                    current().meet()  # nobody looks any more at what is removed now
         tidy(out)
 
     def follow(self, directory: Path) -> None:

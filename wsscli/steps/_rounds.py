@@ -75,10 +75,17 @@ class Rounds:
         try:
             made = self._make()
         except PartialError:  # at the end of all
-            ranks.told(None)
+            self._dismiss()
             raise
-        ranks.told(None)
+        self._dismiss()
         return made
+
+    def _dismiss(self) -> None:
+        """Tell those that follow that there is no further round."""
+        from wsscli.train.ranks import current
+
+        with current().hearing(self.out):
+            current().told(None)
 
     def _make(self) -> Path:
         run, ids = self.round.run, self.round.ids

@@ -90,7 +90,7 @@ def fill_share(
         WssError: see `wsscli.maskdir.shard_writer.begin_shard`; another rank has failed or died.
     """
     from wsscli.maskdir.shard_writer import standing_shard
-    from wsscli.maskdir.writer import standing
+    from wsscli.maskdir.writer import standing, tidy_complete
     from wsscli.steps._run import announce, manifest_of, refuse_inputs, report_failures
 
     refuse_inputs(plan.out, plan.inputs)
@@ -104,7 +104,10 @@ def fill_share(
         log.info("%d of these images are %s's", len(share.of(ids)), _name(share, ranked))
         return plan.out
     filled = False
-    if present is None or not present.complete:
+    if present is not None and present.complete:
+        if not run.dry_run:
+            tidy_complete(plan.out)
+    else:
         act = _shard if not ranked else _first_rank if first else _other_rank
         filled = act(_Part(plan.out, run, manifest, share, list(share.of(ids)), fill))
     if not filled:
@@ -163,21 +166,23 @@ def _first_rank(part: _Part) -> bool:
     from wsscli.maskdir.ranks import Leader
     from wsscli.maskdir.writer import begin
 
-    writer = begin(part.out, part.manifest, overwrite=part.run.overwrite, alone=False)
-    if writer is None:
-        return False
     leader = Leader(part.out, part.share)
-    with writer, leader.leading():
-        part.work(writer, ranked=True)
-        leader.wait()
-        writer.take_in()
-        missing = part.manifest.images - len(writer.done)
-        if missing:
-            raise WssError(
-                f"{part.out}: {missing} of {part.manifest.images} images are missing though every rank has ended; "
-                "the same command goes on with them"
-            )
-        writer.close()
+    leader.say("here", answered={})  # beginning may take long, where there is much to clear
+    with leader.living():
+        writer = begin(part.out, part.manifest, overwrite=part.run.overwrite, alone=False)
+        if writer is None:
+            return False
+        with writer, leader.leading():
+            part.work(writer, ranked=True)
+            leader.wait()
+            writer.take_in()
+            missing = part.manifest.images - len(writer.done)
+            if missing:
+                raise WssError(
+                    f"{part.out}: {missing} of {part.manifest.images} images are missing though every rank has ended; "
+                    "the same command goes on with them"
+                )
+            writer.close()
     return True
 
 

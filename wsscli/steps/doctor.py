@@ -31,7 +31,8 @@ def doctor() -> list[Finding]:
         Findings in a fixed order; anything "broken" keeps some command from working.
     """
     checks: list[Callable[[], Finding]] = [
-        _python, _torch, _torchvision, _device, _lite0, _lattice, _pydensecrf, _opencv, _tensorboard, _threads,
+        _python, _torch, _torchvision, _device, _lite0, _lattice, _pydensecrf, _opencv, _tensorboard, _dask, _processes,
+        _threads,
     ]  # fmt: skip
     return [check() for check in checks]
 
@@ -150,6 +151,23 @@ def _tensorboard() -> Finding:
             "tensorboard", "missing", "not installed; `pip install 'wsscli[tensorboard]'` for --tensorboard."
         )
     return Finding("tensorboard", "ok", "installed (--tensorboard).")
+
+
+def _dask() -> Finding:
+    try:
+        import_module("distributed")
+    except ImportError:
+        return Finding("dask", "missing", "not installed; `pip install 'wsscli[dask]'` for --cluster.")
+    return Finding("dask", "ok", f"Dask {_version('distributed')} is installed (--cluster).")
+
+
+def _processes() -> Finding:
+    try:
+        import_module("lightning_fabric")
+    except ImportError as error:
+        sentence = f"no training in several processes ({_line(error)}); `pip install --upgrade lightning-fabric`."
+        return Finding("processes", "broken", sentence)
+    return Finding("processes", "ok", "a training can have several processes (torchrun, srun).")
 
 
 def _threads() -> Finding:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from wsscli.errors import WssError
+from wsscli.errors import ToldElsewhereError, WssError
 from wsscli.maskdir.files import writing_failed
 from wsscli.maskdir.writer import LOG, append_log
 from wsscli.nets.store import save_model
@@ -229,7 +229,7 @@ class _Training:
     def _account(self, iteration: int, value: float, factor: float, progress: Track) -> None:
         settings = self.settings
         if not math.isfinite(value):
-            raise WssError(
+            raise (WssError if self.ranks.leads else ToldElsewhereError)(
                 f"{self.directory}: the loss became {value} at iteration {iteration + 1} of {settings.iterations} "
                 f"(learning rate {settings.lr * factor:.3g}); use --overwrite and --lr below {settings.lr:g}"
                 + (", or --no-bf16" if settings.bf16 else "")

@@ -142,6 +142,8 @@ def synchronised(net: nn.Module) -> nn.Module:
     """The net with batch norms that take their statistics from all processes (CUDA only); weights and names stay."""
     import timm.layers
 
+    if any(isinstance(part, nn.SyncBatchNorm) for part in net.modules()):
+        return net  # a second time timm would lose the activations that it keeps within
     # torch's own would lose the activations of timm's layers
     found: nn.Module = timm.layers.convert_sync_batchnorm(net)  # type: ignore[no-untyped-call,attr-defined]
     return found
