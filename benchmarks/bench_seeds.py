@@ -111,7 +111,6 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--saliency", type=Path, help="stored saliency instead of computing it")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--record", action="store_true", help="note the share in speed.csv")
     given = parser.parse_args()
@@ -127,23 +126,29 @@ def report(source: Inputs, given: argparse.Namespace) -> None:
     images = [inputs(net, dataset.size(name), device) for name in ids]
     runs = (side_by_side, one_by_one) if device == "cpu" else (batched,)
     runs[0](net, images[:1], 1)
-    clock, processor, rates = [], [], []
+    kinds = {"computed on the way": None, "stored": source.saliency}
+    clock, processor, rates = ({kind: [] for kind in kinds} for _ in range(3))
+    bares = []
     for _ in range(given.rounds):
-        _, once = timed(lambda: seeds(source, 1, given.workers, given.saliency, device))
-        step, step_work = timed(lambda: seeds(source, len(ids), given.workers, given.saliency, device))
         first, bare_work = timed(lambda: runs[0](net, images, given.workers))
-        bare = min([first, *(run(net, images, given.workers) for run in runs[1:])])
+        bares.append(min([first, *(run(net, images, given.workers) for run in runs[1:])]))
         torch.set_num_threads(1)
-        clock.append(bare / step)
-        processor.append(bare_work * (len(ids) - 1) / len(ids) / (step_work - once))
-        rates.append((len(ids) / bare, len(ids) / step))
-    bare_rate, step_rate = (statistics.median(rate) for rate in zip(*rates, strict=True))
+        for kind, stored in kinds.items():
+            _, once = timed(lambda stored=stored: seeds(source, 1, given.workers, stored, device))
+            step, step_work = timed(lambda stored=stored: seeds(source, len(ids), given.workers, stored, device))
+            clock[kind].append(bares[-1] / step)
+            processor[kind].append(bare_work * (len(ids) - 1) / len(ids) / (step_work - once))
+            rates[kind].append(len(ids) / step)
     print(f"{len(ids)} {name_of(source.data, source.root)}, {given.workers} workers, {device}.\n")
-    print("| bare network, images/s | make-seeds, images/s | ratio | asked | ratio of processor time |")
-    print("| --- | --- | --- | --- | --- |")
-    print(f"| {bare_rate:.2f} | {step_rate:.2f} | {spread(clock)} | 0.9 | {spread(processor)} |")
+    print("| saliency | bare network, images/s | make-seeds, images/s | ratio | asked | ratio of processor time |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for kind in kinds:
+        rate = statistics.median(rates[kind])
+        bare = len(ids) / statistics.median(bares)
+        print(f"| {kind} | {bare:.2f} | {rate:.2f} | {spread(clock[kind])} | 0.9 | {spread(processor[kind])} |")
     if given.record:
-        note("speed.csv", {"step": "make-seeds", "device": device}, of_bare=f"{statistics.median(clock):.2f}")
+        share = statistics.median(clock["stored"])
+        note("speed.csv", {"step": "make-seeds", "device": device}, of_bare=f"{share:.2f}")
 
 
 def timed(call: Callable[[], float]) -> tuple[float, float]:
