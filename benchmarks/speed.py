@@ -26,10 +26,12 @@ HEAD = [
 def shown(row: Row) -> list[str]:
     """A line of README's table."""
     where = "" if row["device"] == "cpu" else f" ({row['device']})"
-    number = {key: row[key] or "-" for key in ("images_per_second", "alternative", "alternative_per_second", "of_bare")}
+    rate, other = (
+        f"{float(row[key]):g}" if row[key] else "-" for key in ("images_per_second", "alternative_per_second")
+    )
     return [
-        f"`{row['step']}`{where}", number["images_per_second"], number["alternative"], number["alternative_per_second"],
-        f"{float(row['ratio']):.3g}" if row["ratio"] else "-", row["scaling"] or "-", number["of_bare"],
+        f"`{row['step']}`{where}", rate, row["alternative"] or "-", other,
+        f"{float(row['ratio']):.3g}" if row["ratio"] else "-", row["scaling"] or "-", row["of_bare"] or "-",
     ]  # fmt: skip
 
 

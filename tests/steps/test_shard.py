@@ -13,7 +13,7 @@ import pytest
 from wsscli.classes import ClassTable
 from wsscli.errors import PartialError, ToldElsewhereError, UsageError, WssError
 from wsscli.launch import Launch
-from wsscli.maskdir import ranks
+from wsscli.maskdir import ranks, writer
 from wsscli.maskdir.manifest import read_manifest
 from wsscli.maskdir.shards import Share
 from wsscli.maskdir.writer import Output
@@ -255,6 +255,31 @@ def test_overwrite_of_ranks_waits_until_the_first_has_cleared(tmp_path, one, lau
         return per_image(plan(out), Run(overwrite=True, workers=1), IDS, work)
 
     assert launch(first_late, 3) == [out] * 3 and tree(out) == one
+
+
+def test_the_first_rank_lives_while_it_clears(tmp_path, one, launch, monkeypatch):
+    out, real = tmp_path / "out", writer._clear
+    per_image(plan(out), Run(workers=1), IDS, work)
+
+    def slow(*args):
+        time.sleep(1.5)
+        real(*args)
+
+    monkeypatch.setattr(writer, "_clear", slow)
+    monkeypatch.setattr(ranks, "PATIENCE", 0.7)
+    made = launch(lambda rank: per_image(plan(out), Run(workers=1, overwrite=True), IDS, work), 2)
+    assert made == [out] * 2 and tree(out) == one
+
+
+def test_a_second_launch_leaves_the_words_of_the_first(tmp_path, launch):
+    out = tmp_path / "out"
+    fill_some(out)
+    word = Share(2, 1).file(out, "rank")
+    word.write_text("the first's")
+    with open_job(plan(out), Run(), IDS):
+        (error,) = launch(lambda rank: per_image(plan(out), Run(workers=1), IDS, work), 2, [0])
+    assert str(error) == f"{out}: another wss process is writing here; wait for it, or use another -o"
+    assert word.read_text() == "the first's"
 
 
 def test_ranks_leave_a_complete_directory_alone(tmp_path, one, launch, caplog):

@@ -164,8 +164,9 @@ def _shard(part: _Part) -> bool:
 
 def _first_rank(part: _Part) -> bool:
     from wsscli.maskdir.ranks import Leader
-    from wsscli.maskdir.writer import begin
+    from wsscli.maskdir.writer import begin, lock
 
+    lock(part.out, alone=False).close()  # before a word: another launch may be at work here, and have its own
     leader = Leader(part.out, part.share)
     leader.say("here", answered={})  # beginning may take long, where there is much to clear
     with leader.living():
