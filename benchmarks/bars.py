@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-_ROW, _LEFT, _RIGHT, _TOP = 20, 330, 70, 34
+_ROW, _LEFT, _RIGHT, _TOP = 20, 440, 70, 34
 _COLOUR, _INK = "#2b8ccb", "#1c2026"
 
 
@@ -21,7 +21,7 @@ class Bar(NamedTuple):
     asked: float | None = None
 
 
-def bar_plot(bars: Sequence[Bar], *, title: str, log: bool = False, width: int = 820) -> str:
+def bar_plot(bars: Sequence[Bar], *, title: str, log: bool = False, width: int = 930) -> str:
     """Horizontal bars from 0, or (`log`) from 1 to both sides; a thin line from least to most, an upright one where asked.
 
     Args:

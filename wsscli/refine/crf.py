@@ -215,40 +215,61 @@ def _lattice(
     place, colour = at / np.float32(bilateral[0]), image.astype(np.float32) / np.float32(bilateral[1])
     appearance = Lattice.of(np.concatenate([place, colour], axis=-1).reshape(-1, 5))  # x, y, r, g, b
 
-    groups = -(-k // LANES)
-    energy = np.zeros((height * width, groups * LANES), np.float32)
-    energy[:, :k] = unary.reshape(k, -1).T  # (N, K), padded to whole groups
-    energy = energy.reshape(-1, groups, LANES)
-    nothing = np.zeros_like(energy)
-    near, alike = np.zeros_like(energy), np.zeros_like(energy)
-    q = np.zeros_like(energy)
-    _softmax(energy, nothing, nothing, np.float32(0), np.float32(0), k, q)
+    # The q of a pixel sum to 1, so what a filter makes of the last label is what the others leave of a filtered 1.
+    # Where that label would be alone in a group of channels it is not filtered: 5 labels take the time of 4.
+    filtered = k - 1 if k > 1 and (k - 1) % LANES == 0 else k
+    groups = -(-filtered // LANES)
+    energy = np.ascontiguousarray(unary.reshape(k, -1).T)  # (N, K)
+    q = np.zeros((height * width, groups, LANES), np.float32)
+    last = np.zeros(height * width if filtered < k else 0, np.float32)
+    near, alike = np.zeros_like(q), np.zeros_like(q)
+    whole = [kernel.filtered_ones() if filtered < k and iterations else last for kernel in (smooth, appearance)]
+    _softmax(energy, near, alike, np.float32(0), np.float32(0), filtered, last, last, q, last)
     for _ in range(iterations):
         smooth.filter(q, near)
         appearance.filter(q, alike)
-        _softmax(energy, near, alike, np.float32(gauss[1]), np.float32(bilateral[2]), k, q)
+        weights = np.float32(gauss[1]), np.float32(bilateral[2])
+        _softmax(energy, near, alike, *weights, filtered, *whole, q, last)
     # (N, G, 4) -> (K, H, W)
-    return np.ascontiguousarray(q.reshape(-1, groups * LANES)[:, :k].T).reshape(k, height, width)
+    marginals = np.empty((k, height * width), np.float32)
+    marginals[:filtered] = q.reshape(-1, groups * LANES)[:, :filtered].T
+    if filtered < k:
+        marginals[filtered] = last
+    return marginals.reshape(k, height, width)
 
 
 @compiled
-def _softmax(energy, near, alike, near_weight, alike_weight, k, q):  # type: ignore[no-untyped-def]
-    """One mean-field update: q = softmax(-energy + messages) over the first k channels (algorithm 1)."""
-    n = energy.shape[0]
+def _softmax(energy, near, alike, near_weight, alike_weight, filtered, whole_near, whole_alike, q, last):  # type: ignore[no-untyped-def]
+    """One mean-field update: q = softmax(-energy + messages) (algorithm 1).
+
+    The first `filtered` of the K channels are in near, alike and q (N, G, 4); if that is not all of them, the last
+    one's messages are what those of the others leave of `whole_near` and `whole_alike` (N,), and it goes into `last`.
+    """
+    n, k = energy.shape
+    values = np.empty(k, np.float32)
     for p in range(n):
         top = np.float32(-np.inf)
-        for c in range(k):
+        near_rest, alike_rest = np.float32(0.0), np.float32(0.0)
+        for c in range(filtered):
             g, s = c // 4, c % 4
             # Potts: a label is supported by the same label, so the message counts positive
-            v = -energy[p, g, s] + near_weight * near[p, g, s] + alike_weight * alike[p, g, s]
-            q[p, g, s] = v
+            v = -energy[p, c] + near_weight * near[p, g, s] + alike_weight * alike[p, g, s]
+            near_rest -= near[p, g, s]
+            alike_rest -= alike[p, g, s]
+            values[c] = v
+            top = max(top, v)
+        if filtered < k:
+            near_rest += whole_near[p]
+            alike_rest += whole_alike[p]
+            v = -energy[p, filtered] + near_weight * near_rest + alike_weight * alike_rest
+            values[filtered] = v
             top = max(top, v)
         total = np.float32(0.0)
         for c in range(k):
-            g, s = c // 4, c % 4
-            v = np.exp(q[p, g, s] - top)
-            q[p, g, s] = v
+            v = np.exp(values[c] - top)
+            values[c] = v
             total += v
-        for c in range(k):
-            g, s = c // 4, c % 4
-            q[p, g, s] /= total
+        for c in range(filtered):
+            q[p, c // 4, c % 4] = values[c] / total
+        if filtered < k:
+            last[p] = values[filtered] / total

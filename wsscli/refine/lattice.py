@@ -245,10 +245,14 @@ class Lattice:
         padded[:n] = features
         corners, weights, neighbours = _build(padded)
         bare = cls(corners[:n], weights[:n], neighbours, np.ones(n, np.float32))
-        ones = np.zeros((n, 1, LANES), np.float32)
-        ones[..., 0] = 1
-        sums = bare.filter(ones)[:, 0, 0].astype(np.float64)
+        sums = bare.filtered_ones().astype(np.float64)
         return cls(bare.corners, bare.weights, neighbours, (1 / np.sqrt(sums + 1e-20)).astype(np.float32))
+
+    def filtered_ones(self) -> NDArray[np.float32]:
+        """What `filter` makes of a channel of ones, float32 (N,)."""
+        ones = np.zeros((len(self.norm), 1, LANES), np.float32)
+        ones[..., 0] = 1
+        return np.ascontiguousarray(self.filter(ones)[:, 0, 0])
 
     def filter(self, values: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """norm * K (norm * values), each channel for itself.
