@@ -410,3 +410,16 @@ def test_a_journal_that_cannot_be_read_is_no_living_process(tmp_path):
     with pytest.raises(WssError, match=r"x: cannot be read \(Is a directory\)"):
         is_held(tmp_path / "x")
     assert not is_held(tmp_path / "none")
+
+
+def test_what_others_have_put_in_the_place_of_journals(tmp_path):
+    fill(tmp_path / "x", Share(3, 2))
+    (tmp_path / "x/.shards/1-of-3.jsonl").mkdir()
+    with pytest.raises(WssError, match=r"1-of-3\.jsonl: cannot be read \(Is a directory\); who has written it\?"):
+        fill(tmp_path / "x", Share(3, 3))
+    (tmp_path / "x/.shards/1-of-3.jsonl").rmdir()
+    for index in (1, 3):
+        (tmp_path / f"x/.shards/{index}-of-3.jsonl").write_text('[1]\n5\n{"a": 1}\n{"id": "a/0"}\n')
+    for index in (1, 3):
+        fill(tmp_path / "x", Share(3, index))
+    assert finish(tmp_path / "x").complete

@@ -117,7 +117,7 @@ def test_a_shard_that_stopped_is_named_by_verify(tmp_path, caplog):
     out = tmp_path / "out"
     assert says(WssError, per_image, plan(out), Run(shard="2/2", workers=1), IDS, stopped) == "i05: bad photo"
     per_image(plan(out), Run(shard="1/2"), IDS, work)
-    says(WssError, verify, out, photos=False)
+    assert says(WssError, verify, out, photos=False) == f"{out}: 1 problem; do as said above"
     assert caplog.messages[-1] == (
         f"{out}: incomplete, shard 2/2 failed (i05: bad photo); when all shards are done, add --finish"
     )

@@ -82,7 +82,7 @@ def is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise WssError(f"{path}: cannot be read ({error.strerror}); who has written it?") from error
+        raise _unreadable(path, error) from error
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: those who only ask do not see each other
@@ -91,15 +91,24 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def _unreadable(path: Path, error: OSError) -> WssError:
+    return WssError(f"{path}: cannot be read ({error.strerror}); who has written it?")
+
+
 def lines_in(path: Path) -> Iterator[Record]:
     """The whole lines of a journal that another process may be writing; none when there is no such file.
 
     Two processes that both take themselves for its owner may have mixed theirs: lines that are garbled are passed over.
+
+    Raises:
+        WssError: it cannot be read.
     """
     try:
         stream = path.open(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise _unreadable(path, error) from error
     with stream:
         for line in stream:
             record = None
@@ -120,7 +129,7 @@ def own_lines(journal: IO[str]) -> Iterator[Record]:
         record = None
         with suppress(ValueError):
             record = json.loads(line)
-        if record is None:
+        if not isinstance(record, dict):
             break
         kept += len(line.encode(errors=_BYTES))
         yield record

@@ -163,14 +163,14 @@ def unfinished(root: Path) -> str:
     return "; ".join(open_[:8]) + (f"; and {len(open_) - 8} more" if len(open_) > 8 else "")
 
 
-def _led(root: Path) -> bool:
-    """Whether those who began last were ranks of a launch."""
+def by_shards(root: Path) -> bool:
+    """Whether shards fill this directory that are started one by one; ranks of a launch are started together."""
     begun = [line for _, path in shares_in(root) for line in lines_in(path) if "begun" in line]
-    return bool(begun) and bool(max(begun, key=lambda line: float(line["begun"])).get("led"))
+    return in_shards(root) and not (begun and max(begun, key=lambda line: float(line["begun"])).get("led"))
 
 
 def how_to_complete(root: Path, step: str) -> str:
     """What to do with an incomplete directory."""
-    if in_shards(root) and not _led(root):
+    if by_shards(root):
         return f"incomplete: shards of `wss {step}` fill it; when all are done, `wss verify {root} --finish` closes it"
     return f"incomplete (`wss {step}` was stopped before its end); run that command again, it goes on where it stopped"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,13 +67,24 @@ def verify(
         log.error("... and %d more problems (--most N prints more)", count - most)
     if count:
         noun = "problem" if count == 1 else "problems"
-        raise WssError(f"{source}: {count} {noun}; write it again with --overwrite, or mend the files named above")
+        advice = "write it again with --overwrite, or mend the files named above"
+        raise WssError(f"{source}: {count} {noun}; {'do as said above' if _begun(source) else advice}")
     failed = failed_in(source) if finish else []
     if failed:
         raise PartialError(
             f"{source}: {len(failed)} of {made.images} images failed and are listed as dropped in its wss.json", source
         )
     return source
+
+
+def _begun(source: Path) -> bool:
+    """Whether a directory waits for its step to end."""
+    from wsscli.maskdir.manifest import read_manifest
+
+    with suppress(WssError):
+        manifest = read_manifest(source)
+        return manifest is not None and not manifest.complete
+    return False
 
 
 def problems(source: Path, *, photos: bool = True, workers: int = 0, data: Data = Data()) -> Iterator[str]:
@@ -88,7 +100,7 @@ def problems(source: Path, *, photos: bool = True, workers: int = 0, data: Data 
         WssError: no such directory, or one that is neither wss's nor holds PNGs.
     """
     from wsscli.maskdir.manifest import NAME, read_manifest
-    from wsscli.maskdir.shards import in_shards, unfinished
+    from wsscli.maskdir.shards import by_shards, unfinished
 
     if not source.is_dir():
         raise WssError(f"{source}: no such directory")
@@ -100,7 +112,7 @@ def problems(source: Path, *, photos: bool = True, workers: int = 0, data: Data 
     if manifest is None:
         log.info("%s: no %s, a plain folder of PNGs: only its masks are checked", source, NAME)
     elif not manifest.complete:
-        if in_shards(source):
+        if by_shards(source):
             yield f"{source}: incomplete, {unfinished(source)}; when all shards are done, add --finish"
         else:
             yield f"{source}: incomplete (`wss {manifest.step}` was stopped before its end); run that command again"
