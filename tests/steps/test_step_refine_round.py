@@ -314,6 +314,16 @@ def interrupt(*args, **options):
     raise KeyboardInterrupt
 
 
+def test_other_processes_meet_before_a_part_is_removed(refine, monkeypatch):
+    """One that still looks at the masks of GrabCut would wait for them in vain."""
+    there = []
+    monkeypatch.setattr(
+        "wsscli.train.ranks.Ranks.meet", lambda _: there.append((refine.scenes.out / "round/cut/wss.json").exists())
+    )
+    out = refine(training=refine.training(iterations=1), run=Run(workers=1, keep_going=True))
+    assert there == [True] and not (out / "cut").exists()
+
+
 def test_failures_of_every_round_are_told(refine, monkeypatch, message):
     """GrabCut fails on an image in the first round only."""
     from wsscli.refine.grabcut import grabcut as cut
