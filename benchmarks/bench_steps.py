@@ -22,7 +22,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +32,7 @@ import plain
 import torch
 from common import add_data, cores, data_set, in_turn, median, name_of, ratios, spread
 from inputs import Inputs
-from rows import put
+from rows import put_speed
 
 from wsscli.steps._run import Run
 
@@ -259,12 +258,7 @@ def main() -> None:
         for name in named:
             lines = measure(name, CASES[name], inputs, given)
             if given.record:
-                command = "python " + " ".join(["benchmarks/bench_steps.py", *sys.argv[1:]])
-                put(
-                    "speed.csv",
-                    ("step", "device"),
-                    *({**line, "date": date.today(), "command": command} for line in lines),
-                )
+                put_speed(*lines)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,11 @@ import logging
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -33,7 +31,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from common import add_data, cores, data_set, name_of, spread
 from inputs import Inputs
-from rows import put
+from rows import put_speed
 from torch.utils.data import DataLoader, RandomSampler
 
 from wsscli.steps._run import Run
@@ -296,8 +294,7 @@ def main() -> None:
                 for memory in (False, True):
                     line = measure(name, inputs, given, device, memory=memory)
                     if given.record:
-                        command = "python " + " ".join(["benchmarks/bench_train.py", *sys.argv[1:]])
-                        put("speed.csv", ("step", "device"), {**line, "date": date.today(), "command": command})
+                        put_speed(line)
         if "cuda" not in devices:
             print("\nNo CUDA device here: its rows are left out.")
 

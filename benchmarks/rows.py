@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -86,6 +88,12 @@ def note(name: str, found: Mapping[str, str], **values: str) -> None:
     """Set values of the rows that have those of `found`; a new row when there is none."""
     rows = [row for row in read(name) if all(row[key] == value for key, value in found.items())]
     put(name, tuple(found), *[{**row, **values} for row in rows or [dict(found)]])
+
+
+def put_speed(*lines: Mapping[str, object]) -> None:
+    """Lines of speed.csv, with the day and the command of the script that is running."""
+    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    put("speed.csv", ("step", "device"), *({**line, "date": date.today(), "command": command} for line in lines))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -227,6 +227,17 @@ def two(shared) -> Path:
 
 
 @pytest.fixture
+def tree():
+    """The files of a directory, but for the log: name -> bytes."""
+
+    def found(root: Path) -> dict[str, bytes]:
+        paths = (p for p in root.rglob("*") if p.is_file() and p.name != "log.jsonl")
+        return {str(p.relative_to(root)): p.read_bytes() for p in paths}
+
+    return found
+
+
+@pytest.fixture
 def message():
     """The text of the error that a call raises; its class must be exactly `kind`."""
 

@@ -57,17 +57,6 @@ def plan(out):
     return Plan("crf", out, "masks", {"iterations": 3}, ClassTable.of(["cat"]))
 
 
-def tree(root):
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and p.name != "log.jsonl"}
-
-
-def says(kind, call, *args, **options):
-    with pytest.raises(kind) as caught:
-        call(*args, **options)
-    assert type(caught.value) is kind
-    return str(caught.value)
-
-
 STEPS = {
     "saliency": lambda at, out, on: saliency(out, data=Data(Path("devkit"), "train"), on=on),
     "propose": lambda at, out, on: propose(
@@ -85,7 +74,7 @@ STEPS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
-def test_a_step_makes_the_same_bytes(scenes, on, step, monkeypatch):
+def test_a_step_makes_the_same_bytes(scenes, on, step, monkeypatch, tree):
     scenes.masks("loose"), scenes.cams("cams"), scenes.probabilities("probable")
     monkeypatch.chdir(scenes.out)
     here = STEPS[step](scenes, Path("here"), Cluster())
@@ -94,7 +83,7 @@ def test_a_step_makes_the_same_bytes(scenes, on, step, monkeypatch):
 
 
 @pytest.mark.slow
-def test_saliency_of_clips(tmp_path, on):
+def test_saliency_of_clips(tmp_path, on, tree):
     write_generated(tmp_path / "voc", images=6, val=1, size=(40, 60))
     for k, photo in enumerate(sorted((tmp_path / "voc/JPEGImages").glob("*.jpg"))[:6]):
         folder = tmp_path / "clips" / f"c{k % 2}"
@@ -119,25 +108,25 @@ def test_eval_counts_the_same(scenes, on):
 
 
 @pytest.mark.slow
-def test_failures_of_images(tmp_path, on):
+def test_failures_of_images(tmp_path, on, message):
     def work(name):
         if name == "i03":
             raise WssError("photos/i03.jpg: truncated")
         return Output(mask=np.zeros((2, 3), np.uint8))
 
-    assert says(WssError, per_image, plan(tmp_path / "a"), Run(), IDS, work, on=on) == "photos/i03.jpg: truncated"
+    assert message(WssError, per_image, plan(tmp_path / "a"), Run(), IDS, work, on=on) == "photos/i03.jpg: truncated"
     assert not read_manifest(tmp_path / "a").complete
-    text = says(PartialError, per_image, plan(tmp_path / "b"), Run(keep_going=True, workers=1), IDS, work, on=on)
+    text = message(PartialError, per_image, plan(tmp_path / "b"), Run(keep_going=True, workers=1), IDS, work, on=on)
     assert "1 of 64 images failed" in text
     assert read_manifest(tmp_path / "b").dropped == ({"id": "i03", "reason": "failed: photos/i03.jpg: truncated"},)
 
 
 @pytest.mark.slow
-def test_other_versions_there(tmp_path, on, monkeypatch):
+def test_other_versions_there(tmp_path, on, monkeypatch, message):
     from importlib.metadata import version
 
     monkeypatch.setattr("importlib.metadata.version", lambda name: "0.1" if name == "Pillow" else version(name))
-    text = says(WssError, per_image, plan(tmp_path), Run(), IDS, str, on=on)
+    text = message(WssError, per_image, plan(tmp_path), Run(), IDS, str, on=on)
     assert text.startswith("worker tcp://127.0.0.1:")
     assert text.endswith(
         f": Pillow is {version('Pillow')} there and 0.1 here; install the same versions on all machines"
@@ -145,45 +134,45 @@ def test_other_versions_there(tmp_path, on, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_scheduler_without_workers(tmp_path, monkeypatch):
+def test_a_scheduler_without_workers(tmp_path, monkeypatch, message):
     monkeypatch.setattr(_cluster, "_CONNECT", 3)
     with LocalCluster(n_workers=0, dashboard_address=None, processes=True) as cluster:
         on = Cluster(cluster.scheduler_address.replace("tcp://", "dask://"))
-        text = says(WssError, per_image, plan(tmp_path), Run(), IDS, str, on=on)
+        text = message(WssError, per_image, plan(tmp_path), Run(), IDS, str, on=on)
     start = on.cluster.removeprefix("dask://")
     assert text == f"--cluster {on.cluster}: the scheduler has no workers; start some with `dask worker {start}`"
 
 
 @pytest.mark.parametrize("silent", [True, False])
-def test_nobody_answers(tmp_path, monkeypatch, silent):
+def test_nobody_answers(tmp_path, monkeypatch, silent, message):
     monkeypatch.setattr(_cluster, "_CONNECT", 1)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         if silent:  # takes the connection and says nothing
             server.listen()
         on = Cluster(f"dask://127.0.0.1:{server.getsockname()[1]}")
-        text = says(WssError, per_image, plan(tmp_path), Run(), IDS, str, on=on)
+        text = message(WssError, per_image, plan(tmp_path), Run(), IDS, str, on=on)
     assert text == (
         f"--cluster {on.cluster}: no Dask scheduler answers there within 1 seconds; start one with `dask scheduler`, or "
         "check host and port"
     )
 
 
-def test_without_dask(tmp_path, monkeypatch):
+def test_without_dask(tmp_path, monkeypatch, message):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
-    text = says(WssError, per_image, plan(tmp_path), Run(), IDS, str, on=NOWHERE)
+    text = message(WssError, per_image, plan(tmp_path), Run(), IDS, str, on=NOWHERE)
     assert text.startswith("--cluster dask://127.0.0.1:1: Dask is not installed here (")
     assert text.endswith("); pip install 'wsscli[dask]'")
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1:8786", "dask://10.0.0.1", "tcp://a:1", "dask://a:b", "dask://a:1/x"])
-def test_what_is_no_scheduler(tmp_path, text):
+def test_what_is_no_scheduler(tmp_path, text, message):
     for call in (
         lambda: per_image(plan(tmp_path), Run(dry_run=True), IDS, str, on=Cluster(text)),
         lambda: evaluate([tmp_path], part=Part(dry_run=True), on=Cluster(text)),
         lambda: evaluate([tmp_path], proposals=True, on=Cluster(text)),
     ):
-        assert says(UsageError, call) == f"--cluster {text}: give the scheduler as dask://HOST:PORT"
+        assert message(UsageError, call) == f"--cluster {text}: give the scheduler as dask://HOST:PORT"
 
 
 def test_what_is_a_scheduler():
@@ -198,43 +187,43 @@ def test_a_dry_run_asks_no_scheduler(tmp_path, caplog):
     assert "would read images only (64 images" in caplog.text
 
 
-def test_eval_of_boxes_is_no_work_for_a_cluster(tmp_path):
-    text = says(UsageError, evaluate, [tmp_path], detections=True, on=NOWHERE)
+def test_eval_of_boxes_is_no_work_for_a_cluster(tmp_path, message):
+    text = message(UsageError, evaluate, [tmp_path], detections=True, on=NOWHERE)
     assert text == "--cluster: does not go with --detections; leave one of them out"
 
 
-def test_a_cluster_that_goes_away(monkeypatch):
+def test_a_cluster_that_goes_away(monkeypatch, message):
     client = SimpleNamespace(status="running", nthreads=lambda: {"a": 2})
     assert _cluster._idle(client, NOWHERE, 5.0) == 0
     client.nthreads = dict
     since = _cluster._idle(client, NOWHERE, 0)
     assert since > 0 and _cluster._idle(client, NOWHERE, since) == since
     monkeypatch.setattr(_cluster, "PATIENCE", 0)
-    assert says(WssError, _cluster._idle, client, NOWHERE, since) == (
+    assert message(WssError, _cluster._idle, client, NOWHERE, since) == (
         "--cluster dask://127.0.0.1:1: for 0 seconds no worker is left; start some and run the same command again, it "
         "goes on where it stopped"
     )
     client.status = "closed"
-    assert says(WssError, _cluster._idle, client, NOWHERE, since) == (
+    assert message(WssError, _cluster._idle, client, NOWHERE, since) == (
         "--cluster dask://127.0.0.1:1: the connection to the scheduler is lost; start it again and run the same "
         "command, it goes on where it stopped"
     )
 
 
-def test_a_worker_without_wsscli():
+def test_a_worker_without_wsscli(message):
     lacks = ModuleNotFoundError("No module named 'wsscli'")
     client = SimpleNamespace(
         wait_for_workers=lambda n, timeout: None,
         run=lambda call, on_error: {"tcp://a:1": OSError("gone"), "tcp://b:1": lacks},
     )
     end = "cannot import what the step needs (No module named 'wsscli'); install the same wsscli there"
-    assert says(WssError, _cluster._check_workers, client, NOWHERE, {}) == f"worker tcp://b:1: {end}"
+    assert message(WssError, _cluster._check_workers, client, NOWHERE, {}) == f"worker tcp://b:1: {end}"
 
     def result(timeout):
         raise lacks
 
     future = SimpleNamespace(result=result)
-    assert says(WssError, _cluster._result, future, NOWHERE, IDS) == f"worker of the cluster: {end}"
+    assert message(WssError, _cluster._result, future, NOWHERE, IDS) == f"worker of the cluster: {end}"
 
 
 def test_chunks_hold_every_image_once_and_are_small_where_there_is_little():
@@ -244,8 +233,8 @@ def test_chunks_hold_every_image_once_and_are_small_where_there_is_little():
         assert [name for chunk in chunks for name in chunk] == names and max(map(len, chunks)) == most
 
 
-def test_workers_below_zero(tmp_path):
-    text = says(UsageError, per_image, plan(tmp_path), Run(workers=-1), IDS, str, on=NOWHERE)
+def test_workers_below_zero(tmp_path, message):
+    text = message(UsageError, per_image, plan(tmp_path), Run(workers=-1), IDS, str, on=NOWHERE)
     assert text == "--workers -1: give 0 (one a core) or more"
 
 
@@ -275,7 +264,7 @@ def test_clips_travel(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_the_middle_costs_the_image_in_hand(tmp_path, on):
+def test_a_worker_killed_in_the_middle_costs_the_image_in_hand(tmp_path, on, tree):
     calls = tmp_path / "calls"
     calls.mkdir()
 
@@ -294,7 +283,7 @@ def test_a_worker_killed_in_the_middle_costs_the_image_in_hand(tmp_path, on):
 
 
 @pytest.mark.slow
-def test_images_that_kill_every_worker(tmp_path, on, monkeypatch):
+def test_images_that_kill_every_worker(tmp_path, on, monkeypatch, message, tree):
     monkeypatch.setattr(_cluster, "PATIENCE", 600)  # on a busy machine they take long to come back
 
     def work(name):
@@ -302,7 +291,7 @@ def test_images_that_kill_every_worker(tmp_path, on, monkeypatch):
             os.kill(os.getpid(), signal.SIGKILL)
         return Output(mask=np.zeros((2, 3), np.uint8))
 
-    text = says(WssError, per_image, plan(tmp_path / "out"), Run(), IDS, work, on=on)
+    text = message(WssError, per_image, plan(tmp_path / "out"), Run(), IDS, work, on=on)
     assert text.startswith(f"--cluster {on.cluster}: workers die again and again, the last one (tcp://127.0.0.1:")
     assert text.endswith(
         "' in hand; its log says why (out of memory, most often: fewer threads a worker), then run the same command again"

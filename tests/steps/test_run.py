@@ -29,12 +29,8 @@ def work(name):
     return Output(mask=np.full((2, 3), int(name[1:]) % 2, np.uint8))
 
 
-def tree(root):
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and p.name != "log.jsonl"}
-
-
 @pytest.mark.parametrize("backend", ["threads", "processes"])
-def test_bytes_do_not_depend_on_workers_or_backend(tmp_path, backend):
+def test_bytes_do_not_depend_on_workers_or_backend(tmp_path, backend, tree):
     per_image(plan(tmp_path / "one"), Run(workers=1), IDS, work)
     out = per_image(plan(tmp_path / "many"), Run(workers=3), IDS[::-1], work, backend=backend)
     assert out == tmp_path / "many"
@@ -211,7 +207,7 @@ def test_memory_stays_flat(tmp_path):
     per_image(plan(tmp_path), Run(workers=2), [f"i{k}" for k in range(60)], note)
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path):
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path, tree):
     per_image(plan(tmp_path / "whole"), Run(), IDS, work)
     script = textwrap.dedent(
         f"""

@@ -34,19 +34,8 @@ def work(name):
     return Output(mask=np.full((2, 3), int(name[1:]) % 2, np.uint8))
 
 
-def tree(root):
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and p.name != "log.jsonl"}
-
-
-def says(kind, call, *args, **options):
-    with pytest.raises(kind) as caught:
-        call(*args, **options)
-    assert type(caught.value) is kind
-    return str(caught.value)
-
-
 @pytest.fixture
-def one(tmp_path):
+def one(tmp_path, tree):
     """What one process makes."""
     return tree(per_image(plan(tmp_path / "one"), Run(workers=1), IDS, work))
 
@@ -54,7 +43,7 @@ def one(tmp_path):
 # --shard
 
 
-def test_shards_and_finish_end_with_the_bytes_of_one_process(tmp_path, one, caplog):
+def test_shards_and_finish_end_with_the_bytes_of_one_process(tmp_path, one, caplog, tree):
     caplog.set_level(logging.INFO, "wsscli")
     out = tmp_path / "out"
     for index in (2, 3, 1):
@@ -70,7 +59,7 @@ def test_shards_and_finish_end_with_the_bytes_of_one_process(tmp_path, one, capl
     assert caplog.messages == [f"{out} is complete with the same options: nothing to do"]
 
 
-def test_a_dry_run_of_a_shard(tmp_path, caplog):
+def test_a_dry_run_of_a_shard(tmp_path, caplog, message):
     caplog.set_level(logging.INFO, "wsscli")
     out = tmp_path / "out"
     assert per_image(plan(out), Run(shard="3/3", dry_run=True), IDS, work) == out
@@ -79,13 +68,13 @@ def test_a_dry_run_of_a_shard(tmp_path, caplog):
     assert caplog.messages[1] == "3 of these images are shard 3/3's"
     per_image(plan(out), Run(shard="1/3"), IDS, work)
     before = sorted(out.rglob("*"))
-    assert "was begun with other options than shard 3/3: --iterations was 3, now 4;" in says(
+    assert "was begun with other options than shard 3/3: --iterations was 3, now 4;" in message(
         WssError, per_image, plan(out, iterations=4), Run(shard="3/3", dry_run=True), IDS, work
     )
     assert sorted(out.rglob("*")) == before
 
 
-def test_what_fails_in_a_shard_reaches_the_manifest(tmp_path):
+def test_what_fails_in_a_shard_reaches_the_manifest(tmp_path, message):
     def sometimes(name):
         if name == "i03":
             raise WssError("photos/i03.jpg: truncated")
@@ -94,63 +83,63 @@ def test_what_fails_in_a_shard_reaches_the_manifest(tmp_path):
     out = tmp_path / "out"
     closes = f"`wss verify {out} --finish` closes the directory when all shards are done"
     for _ in range(2):  # again: nothing to do, but not a success either
-        assert says(PartialError, per_image, plan(out), Run(shard="1/3", keep_going=True), IDS, sometimes) == (
+        assert message(PartialError, per_image, plan(out), Run(shard="1/3", keep_going=True), IDS, sometimes) == (
             f"{out}: 1 of the 4 images of shard 1/3 failed; {closes}, and lists them as dropped"
         )
     for index in (2, 3):
         per_image(plan(out), Run(shard=f"{index}/3", keep_going=True), IDS, sometimes)
-    assert says(PartialError, verify, out, finish=True, photos=False) == (
+    assert message(PartialError, verify, out, finish=True, photos=False) == (
         f"{out}: 1 of 11 images failed and are listed as dropped in its wss.json"
     )
     assert read_manifest(out).dropped == (
         {"id": "i03", "reason": "failed: photos/i03.jpg: truncated"}, {"id": "i06", "reason": "no label"}
     )  # fmt: skip
-    assert "1 of 11 images failed" in says(PartialError, per_image, plan(out), Run(shard="2/3"), IDS, work)
+    assert "1 of 11 images failed" in message(PartialError, per_image, plan(out), Run(shard="2/3"), IDS, work)
 
 
-def test_a_shard_that_stopped_is_named_by_verify(tmp_path, caplog):
+def test_a_shard_that_stopped_is_named_by_verify(tmp_path, caplog, message):
     def stopped(name):
         if name == "i05":
             raise WssError("i05: bad photo")
         return work(name)
 
     out = tmp_path / "out"
-    assert says(WssError, per_image, plan(out), Run(shard="2/2", workers=1), IDS, stopped) == "i05: bad photo"
+    assert message(WssError, per_image, plan(out), Run(shard="2/2", workers=1), IDS, stopped) == "i05: bad photo"
     per_image(plan(out), Run(shard="1/2"), IDS, work)
-    assert says(WssError, verify, out, photos=False) == f"{out}: 1 problem; do as said above"
+    assert message(WssError, verify, out, photos=False) == f"{out}: 1 problem; do as said above"
     assert caplog.messages[-1] == (
         f"{out}: incomplete, shard 2/2 failed (i05: bad photo); when all shards are done, add --finish"
     )
-    assert says(WssError, verify, out, finish=True, photos=False).startswith(f"{out}: 3 of 11 images are missing: ")
+    assert message(WssError, verify, out, finish=True, photos=False).startswith(f"{out}: 3 of 11 images are missing: ")
     per_image(plan(out), Run(shard="2/2"), IDS, work)
     assert verify(out, finish=True, photos=False) == out
 
 
-def test_where_a_share_cannot_be_had(tmp_path):
+def test_where_a_share_cannot_be_had(tmp_path, message):
     out = tmp_path / "out"
     shard = Run(shard="2/4")
-    assert says(UsageError, per_image, plan(out), Run(shard="5/4"), IDS, work) == (
+    assert message(UsageError, per_image, plan(out), Run(shard="5/4"), IDS, work) == (
         "--shard 5/4: give I/N, for four parts 1/4 to 4/4"
     )
-    assert says(UsageError, per_image, plan(out), Run(shard="2/4", overwrite=True), IDS, work) == (
+    assert message(UsageError, per_image, plan(out), Run(shard="2/4", overwrite=True), IDS, work) == (
         "--overwrite with --shard 2/4: a shard would take away what the others have written; remove "
         f"{out} first, then start the shards without it"
     )
-    assert says(UsageError, per_image, plan(out), shard, IDS, work, around=lambda job: None) == (
+    assert message(UsageError, per_image, plan(out), shard, IDS, work, around=lambda job: None) == (
         "--shard 2/4: `wss crf` compares all images with each other here (--cross-image), so one process does them all; "
         "run it in one, or with --no-cross-image"
     )
-    assert says(UsageError, per_image, plan(out), shard, IDS, work, on=Cluster("dask://host:1")) == (
+    assert message(UsageError, per_image, plan(out), shard, IDS, work, on=Cluster("dask://host:1")) == (
         "--shard 2/4: with --cluster the cluster shares the images out; leave one of them out"
     )
-    assert says(UsageError, open_job, plan(out), shard, IDS) == (
+    assert message(UsageError, open_job, plan(out), shard, IDS) == (
         "--shard 2/4: `wss crf` does not work image by image; leave it out"
     )
     assert not out.exists()
 
 
-def test_show_takes_no_share(scenes):
-    assert says(UsageError, show, [scenes.masks("masks")], scenes.out / "page.html", run=Run(shard="1/2")) == (
+def test_show_takes_no_share(scenes, message):
+    assert message(UsageError, show, [scenes.masks("masks")], scenes.out / "page.html", run=Run(shard="1/2")) == (
         "--shard 1/2: `wss show` does not work image by image; leave it out"
     )
 
@@ -181,7 +170,7 @@ def launch(monkeypatch):
 
 
 @pytest.mark.parametrize("world", [2, 3, 13])
-def test_ranks_fill_one_directory(tmp_path, one, launch, world):
+def test_ranks_fill_one_directory(tmp_path, one, launch, world, tree):
     out, done = tmp_path / "out", []
 
     def noted(name):
@@ -196,7 +185,7 @@ def test_ranks_fill_one_directory(tmp_path, one, launch, world):
     assert [e["event"] for e in events] == ["shard"] * (world - 1) + ["end"]
 
 
-def test_a_rank_that_comes_late_is_waited_for(tmp_path, one, launch):
+def test_a_rank_that_comes_late_is_waited_for(tmp_path, one, launch, tree):
     out = tmp_path / "out"
 
     def late(rank):
@@ -206,7 +195,7 @@ def test_a_rank_that_comes_late_is_waited_for(tmp_path, one, launch):
     assert launch(late, 3) == [out] * 3 and tree(out) == one
 
 
-def test_ranks_wait_for_the_first(tmp_path, one, launch):
+def test_ranks_wait_for_the_first(tmp_path, one, launch, tree):
     """Files of a launch that was killed are there: nobody takes them for this one's."""
     out = tmp_path / "out"
     fill_some(out)
@@ -232,7 +221,7 @@ def fill_some(out):
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
-def test_another_number_of_ranks_goes_on(tmp_path, one, launch, world):
+def test_another_number_of_ranks_goes_on(tmp_path, one, launch, world, tree):
     out, done = tmp_path / "out", []
     fill_some(out)
 
@@ -245,7 +234,7 @@ def test_another_number_of_ranks_goes_on(tmp_path, one, launch, world):
     assert tree(out) == one
 
 
-def test_overwrite_of_ranks_waits_until_the_first_has_cleared(tmp_path, one, launch):
+def test_overwrite_of_ranks_waits_until_the_first_has_cleared(tmp_path, one, launch, tree):
     out = per_image(
         plan(tmp_path / "out", iterations=4), Run(), IDS, lambda name: Output(mask=np.zeros((9, 9), np.uint8))
     )
@@ -257,7 +246,7 @@ def test_overwrite_of_ranks_waits_until_the_first_has_cleared(tmp_path, one, lau
     assert launch(first_late, 3) == [out] * 3 and tree(out) == one
 
 
-def test_the_first_rank_lives_while_it_clears(tmp_path, one, launch, monkeypatch):
+def test_the_first_rank_lives_while_it_clears(tmp_path, one, launch, monkeypatch, tree):
     out, real = tmp_path / "out", writer._clear
     per_image(plan(out), Run(workers=1), IDS, work)
 
@@ -282,7 +271,7 @@ def test_a_second_launch_leaves_the_words_of_the_first(tmp_path, launch):
     assert word.read_text() == "the first's"
 
 
-def test_ranks_leave_a_complete_directory_alone(tmp_path, one, launch, caplog):
+def test_ranks_leave_a_complete_directory_alone(tmp_path, one, launch, caplog, tree):
     caplog.set_level(logging.INFO, "wsscli")
     out = tmp_path / "one"
     assert launch(lambda rank: per_image(plan(out), Run(), IDS, None), 3) == [out] * 3
@@ -298,7 +287,7 @@ def test_a_dry_run_of_ranks(tmp_path, launch, caplog):
     assert {"6 of these images are rank 0 of 2's", "5 of these images are rank 1 of 2's"} < set(caplog.messages)
 
 
-def test_a_failure_of_one_rank_ends_all_and_the_same_command_goes_on(tmp_path, one, launch):
+def test_a_failure_of_one_rank_ends_all_and_the_same_command_goes_on(tmp_path, one, launch, tree):
     out, broken = tmp_path / "out", {"i07"}
 
     def sometimes(name):
@@ -332,7 +321,7 @@ def test_the_failure_of_the_first_rank_ends_the_others(tmp_path, launch):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_rank_whose_others_are_silent(tmp_path, one, launch, monkeypatch, rank):
+def test_a_rank_whose_others_are_silent(tmp_path, one, launch, monkeypatch, rank, tree):
     """Killed, without a launcher that ends the rest."""
     monkeypatch.setattr(ranks, "PATIENCE", 0.4)
     monkeypatch.setattr(ranks, "GRACE", 0.1)
