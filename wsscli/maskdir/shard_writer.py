@@ -16,10 +16,10 @@ from typing import IO, Self
 
 from wsscli.errors import WssError
 from wsscli.maskdir.chunks import remove_places
-from wsscli.maskdir.journal import JOURNAL, Record, add_line, is_held, lines_in, open_locked, own_lines
+from wsscli.maskdir.journal import JOURNAL, Record, add_line, lines_in, open_locked, own_lines
 from wsscli.maskdir.manifest import NAME, Manifest, create_manifest, difference, ids_digest, read_manifest
 from wsscli.maskdir.records import InPlace, Records
-from wsscli.maskdir.shards import Share, in_shards, living, refuse_other_plan, shard_records, unfinished
+from wsscli.maskdir.shards import Share, in_shards, refuse_company, refuse_other_plan, shard_records, unfinished
 from wsscli.maskdir.writer import Output, Writer, lock, strangers_in, tidy_complete, write_output
 
 
@@ -158,15 +158,6 @@ def standing_shard(root: Path, manifest: Manifest, share: Share) -> Manifest | N
             "options, or use another -o"
         )
     return present
-
-
-def refuse_company(root: Path, share: Share | None) -> None:
-    """Raises WssError when a process is at work here that could take the same images as this one."""
-    if share is not None and is_held(root / JOURNAL):
-        raise WssError(f"{root}: another wss process is writing all of it; wait for it, or use another -o")
-    other = living(root, but=share.count if share is not None else None)
-    if other is not None:
-        raise WssError(f"{root}: another wss process is writing shard {other} here; wait for it, or use another -o")
 
 
 def finish(root: Path) -> Manifest:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from wsscli.errors import UsageError, WssError
-from wsscli.maskdir.journal import Record, is_held, lines_in
+from wsscli.maskdir.journal import JOURNAL, Record, is_held, lines_in
 from wsscli.maskdir.records import InPlace
 
 SHARDS = ".shards"
@@ -99,12 +99,14 @@ def refuse_other_plan(root: Path, share: Share, line: Record, plan: str) -> None
         )
 
 
-def living(root: Path, *, but: int | None = None) -> Share | None:
-    """A share at whose images a process is at work; of others than `but` parts, where that is given."""
-    for share, path in shares_in(root):
-        if share.count != but and is_held(path):
-            return share
-    return None
+def refuse_company(root: Path, share: Share | None) -> None:
+    """Raises WssError when a process is at work here that could take the same images as this one."""
+    if share is not None and is_held(root / JOURNAL):
+        raise WssError(f"{root}: another wss process is writing all of it; wait for it, or use another -o")
+    for other, path in shares_in(root):
+        # shares of as many parts have other images
+        if (share is None or other.count != share.count) and is_held(path):
+            raise WssError(f"{root}: another wss process is writing shard {other} here; wait for it, or use another -o")
 
 
 def ended_shards(root: Path) -> list[Record]:
@@ -165,8 +167,9 @@ def unfinished(root: Path) -> str:
 
 def by_shards(root: Path) -> bool:
     """Whether shards fill this directory that are started one by one; ranks of a launch are started together."""
-    begun = [line for _, path in shares_in(root) for line in lines_in(path) if "begun" in line]
-    return in_shards(root) and not (begun and max(begun, key=lambda line: float(line["begun"])).get("led"))
+    shares = shares_in(root)
+    begun = [line for _, path in shares for line in lines_in(path) if "begun" in line]
+    return bool(shares) and not (begun and max(begun, key=lambda line: float(line["begun"])).get("led"))
 
 
 def how_to_complete(root: Path, step: str) -> str:

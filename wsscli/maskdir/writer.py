@@ -42,7 +42,7 @@ from wsscli.maskdir.png import Mask, write_mask
 from wsscli.maskdir.proposals import ProposalSet, write_proposals
 from wsscli.maskdir.records import InPlace, Records, Totals
 from wsscli.maskdir.scores import Scores, write_scores
-from wsscli.maskdir.shards import ended_shards, forget_shards, living, remove_shards, shard_records
+from wsscli.maskdir.shards import ended_shards, forget_shards, refuse_company, remove_shards, shard_records
 
 LOG = "log.jsonl"
 OWN = (
@@ -232,9 +232,7 @@ def begin(root: Path, manifest: Manifest, *, overwrite: bool = False, alone: boo
             journal.close()
             tidy_complete(root)
             return None
-        shard = living(root)
-        if shard is not None:
-            raise WssError(f"{root}: another wss process is writing shard {shard} here; wait for it, or use another -o")
+        refuse_company(root, None)
         _remove_rests(root)
         if overwrite:
             remove_places(root)
